@@ -1,0 +1,29 @@
+// Node runs the sources by stripping types; jest needs a transform, and swc is the one that needs no TypeScript API.
+const swc = (type) => [
+  '@swc/jest',
+  {
+    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+    module: { type },
+    sourceMaps: 'inline',
+    swcrc: false,
+  },
+];
+
+export default {
+  rootDir: '.',
+  testEnvironment: '<rootDir>/libs/testing/jest-native-environment.cjs',
+  extensionsToTreatAsEsm: ['.ts'],
+  testMatch: [
+    '<rootDir>/{libs,services,infra}/**/test/**/*.test.ts',
+    '<rootDir>/tests/**/*.test.ts',
+  ],
+  transform: { '^.+\\.ts$': swc('es6'), '/node_modules/cookie/.+\\.js$': swc('commonjs') },
+  transformIgnorePatterns: ['/node_modules/(?!(cookie)/)'],
+  modulePathIgnorePatterns: ['/.millrace/', '/coverage/'],
+  globalSetup: '<rootDir>/libs/testing/src/global-setup.ts',
+  globalTeardown: '<rootDir>/libs/testing/src/global-teardown.ts',
+  testTimeout: 60_000,
+  maxWorkers: 2,
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['services/inference/src/**/*.ts', '!services/inference/src/main.ts'],
+};

@@ -1,0 +1,119 @@
+/** What the platform does about an error: the HTTP status it answers with and whether trying again can help. */
+export type ErrorKind = { readonly status: number; readonly retryable: boolean; readonly doc: string };
+
+/**
+ * The only list of error codes. HTTP answers, dead letters, job failures and the Python workers share it;
+ * `doc` says when the code is used and what the caller should do.
+ */
+export const errorCatalog = {
+  // Requests
+  invalid_request: { status: 400, retryable: false, doc: 'The request does not match its schema; the message names the field.' },
+  unknown_field: { status: 400, retryable: false, doc: 'The body has a field that this route does not know; remove it or correct its name.' },
+  invalid_json: { status: 400, retryable: false, doc: 'The body is not valid JSON.' },
+  bad_id: { status: 400, retryable: false, doc: 'An identifier in the path or body has characters that are not allowed.' },
+  payload_too_large: { status: 413, retryable: false, doc: 'The body is over the bound of this route; the message states the bound in bytes.' },
+  unsupported_media_type: { status: 415, retryable: false, doc: 'The Content-Type is not accepted here; the message names those that are.' },
+  route_not_found: { status: 404, retryable: false, doc: 'No such route; see /docs for the list.' },
+  idempotency_mismatch: { status: 422, retryable: false, doc: 'The Idempotency-Key was used before with another body; send a new key.' },
+  rate_limited: { status: 429, retryable: true, doc: 'Too many requests from this principal; wait for Retry-After seconds.' },
+  // Auth
+  auth_required: { status: 401, retryable: false, doc: 'No valid API key came with the request; send Authorization: Bearer <key>.' },
+  scope_missing: { status: 403, retryable: false, doc: 'The key is valid but lacks the scope that this route needs; the message names it.' },
+  host_not_allowed: { status: 421, retryable: false, doc: 'A request without a key must use a loopback Host and Origin; use 127.0.0.1 or send a key.' },
+  key_not_found: { status: 404, retryable: false, doc: 'No API key has this id.' },
+  // Models and packages
+  model_not_found: { status: 404, retryable: false, doc: 'No model has this name.' },
+  version_not_found: { status: 404, retryable: false, doc: 'The model has no such version.' },
+  version_conflict: { status: 409, retryable: false, doc: 'This version exists with other bytes; choose a new version label.' },
+  invalid_name: { status: 400, retryable: false, doc: 'A model name or version label is empty, over 255 characters or has a slash, backslash, colon or control character.' },
+  unsupported_framework: { status: 422, retryable: false, doc: 'Models of this framework cannot be served yet; convert it to ONNX.' },
+  not_onnx: { status: 422, retryable: false, doc: 'The file is not a complete ONNX model.' },
+  checksum_mismatch: { status: 422, retryable: false, doc: 'The bytes received do not have the digest that was announced; upload again.' },
+  stage_not_servable: { status: 403, retryable: false, doc: 'Policy does not allow serving a version at its present stage.' },
+  // Integrity
+  artifact_corrupt: { status: 502, retryable: true, doc: 'Bytes read from storage do not have their digest; they were not used.' },
+  artifact_missing: { status: 502, retryable: true, doc: 'Storage has no object for a digest that the registry names.' },
+  // Prediction
+  missing_input: { status: 400, retryable: false, doc: 'A named input of the model is absent.' },
+  extra_input: { status: 400, retryable: false, doc: 'The model has no input of this name.' },
+  invalid_shape: { status: 400, retryable: false, doc: 'The values do not fit the shape of the input; the message gives both.' },
+  invalid_type: { status: 400, retryable: false, doc: 'A value has the wrong type for the input; the message gives both.' },
+  not_finite: { status: 400, retryable: false, doc: 'An input holds NaN or Infinity; the message gives its index.' },
+  batch_too_large: { status: 413, retryable: false, doc: 'The request has more rows than the model accepts at once; split it.' },
+  model_not_ready: { status: 503, retryable: true, doc: 'The version exists but is still loading or failed to load; see its status.' },
+  model_load_failed: { status: 422, retryable: false, doc: 'The runtime refused the model; the message gives its reason.' },
+  model_crashed: { status: 503, retryable: true, doc: 'The process that hosts the model ended; it is being restarted.' },
+  queue_full: { status: 503, retryable: true, doc: 'The queue of the model is at its bound; wait for Retry-After seconds.' },
+  deadline_exceeded: { status: 504, retryable: true, doc: 'The deadline passed before the model ran.' },
+  inference_failed: { status: 500, retryable: false, doc: 'The runtime failed on this input.' },
+  // Datasets, training, conversion
+  dataset_not_found: { status: 404, retryable: false, doc: 'No dataset has this id or name.' },
+  dataset_version_not_found: { status: 404, retryable: false, doc: 'The dataset has no such version.' },
+  dataset_not_ready: { status: 409, retryable: true, doc: 'The dataset version is still being made or failed.' },
+  dataset_unusable: { status: 422, retryable: false, doc: 'The recipe cannot train on this dataset; the message gives the reason.' },
+  unknown_recipe: { status: 422, retryable: false, doc: 'No recipe has this name; the message lists those there are.' },
+  invalid_params: { status: 422, retryable: false, doc: 'A recipe parameter is unknown or out of its range; the message names it.' },
+  job_not_found: { status: 404, retryable: false, doc: 'No job has this id.' },
+  job_not_cancellable: { status: 409, retryable: false, doc: 'The job has already ended.' },
+  fenced: { status: 409, retryable: false, doc: 'A newer attempt owns the job; this worker must stop.' },
+  training_failed: { status: 500, retryable: false, doc: 'The training code raised; the message gives the exception.' },
+  training_stalled: { status: 500, retryable: true, doc: 'The training made no step within its stall timeout and was stopped.' },
+  worker_lost: { status: 500, retryable: true, doc: 'The worker that held the job went away.' },
+  attempts_exhausted: { status: 500, retryable: false, doc: 'Every attempt of the job ended without a result; the cause holds the last error.' },
+  conversion_failed: { status: 422, retryable: false, doc: 'The converter could not turn the model into the target format; the message gives the reason.' },
+  parity_failed: { status: 422, retryable: false, doc: 'The converted model answers differently from the original; the message says by how much.' },
+  // Monitoring
+  inference_not_found: { status: 404, retryable: false, doc: 'No inference has this id.' },
+  // Infrastructure
+  dependency_unavailable: { status: 503, retryable: true, doc: 'A service or server that this request needs does not answer; try again.' },
+  storage_unavailable: { status: 503, retryable: true, doc: 'The object store does not answer; try again.' },
+  database_unavailable: { status: 503, retryable: true, doc: 'The database does not answer; try again.' },
+  shutting_down: { status: 503, retryable: true, doc: 'The service is stopping; try again.' },
+  dead_letter_not_found: { status: 404, retryable: false, doc: 'No dead letter has this sequence.' },
+  internal: { status: 500, retryable: false, doc: 'An error that the platform did not expect; its log has the request id.' },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorCatalog;
+
+const BRAND = Symbol.for('millrace.AppError');
+
+/** An operating error with a stable code; `status` and `retryable` come from the catalogue. */
+export class AppError extends Error {
+  override readonly name = 'AppError';
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>> | undefined;
+  readonly [BRAND] = true;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details;
+  }
+
+  get status(): number {
+    return errorCatalog[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return errorCatalog[this.code].retryable;
+  }
+}
+
+/** True for an AppError of any copy of this library (checked by symbol, not by class). */
+export function isAppError(error: unknown): error is AppError {
+  return typeof error === 'object' && error !== null && BRAND in error;
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorCatalog, value);
+}
+
+/** Rebuilds an AppError from its wire form `{code, message}`; an unknown code becomes `internal`. */
+export function appErrorFrom(wire: { code?: unknown; message?: unknown }): AppError {
+  const message = typeof wire.message === 'string' ? wire.message : 'The other side gave no message.';
+  return new AppError(isErrorCode(wire.code) ? wire.code : 'internal', message);
+}

@@ -1,0 +1,36 @@
+import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
+import type { EventDefinition } from './define-event.ts';
+import { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './job.ts';
+import {
+  ModelVersionLoaded,
+  ModelVersionLoadFailed,
+  ModelVersionRegistered,
+  ModelVersionRejected,
+  ModelVersionStageChanged,
+} from './model-version.ts';
+import {
+  PipelineConversionRequested,
+  PipelineDatasetRequested,
+  PipelineFailed,
+  PipelineRegistrationRequested,
+  PipelineSucceeded,
+} from './pipeline.ts';
+
+/** Every fact of the platform; schemas, AsyncAPI and the Python models are generated from it. */
+export const eventCatalog: readonly EventDefinition[] = [
+  DatasetVersionReady,
+  DatasetVersionFailed,
+  PipelineDatasetRequested,
+  PipelineConversionRequested,
+  PipelineRegistrationRequested,
+  PipelineSucceeded,
+  PipelineFailed,
+  ...Object.values(TrainingJobEvents),
+  ...Object.values(ConversionJobEvents),
+  ...Object.values(IngestJobEvents),
+  ModelVersionRegistered,
+  ModelVersionRejected,
+  ModelVersionStageChanged,
+  ModelVersionLoaded,
+  ModelVersionLoadFailed,
+];

@@ -1,0 +1,43 @@
+import type { Static } from 'typebox';
+import Type from 'typebox';
+import { Name, Timestamp, Uuid } from '../primitives.ts';
+
+/** A tensor of a prediction: values inline when small, else only its digest and shape. */
+export const TensorSummary = Type.Object({
+  name: Type.String(),
+  dtype: Type.String(),
+  shape: Type.Array(Type.Integer({ minimum: 0 })),
+  /** SHA-256 of the little-endian bytes. */
+  sha256: Type.String(),
+  values: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]))),
+});
+
+/** One answered prediction. */
+export const Prediction = Type.Object({
+  inferenceId: Uuid,
+  time: Timestamp,
+  latencyMs: Type.Number({ minimum: 0 }),
+  confidence: Type.Union([Type.Number(), Type.Null()]),
+  userId: Type.Optional(Type.String({ maxLength: 255 })),
+  sessionId: Type.Optional(Type.String({ maxLength: 255 })),
+  inputs: Type.Array(TensorSummary),
+  outputs: Type.Array(TensorSummary),
+});
+export type Prediction = Static<typeof Prediction>;
+
+/**
+ * A batch of predictions of one model version, on `millrace.tel.prediction.<modelVersionId>`.
+ * `dropped` counts predictions that the sender had to give up since its last batch of this version.
+ */
+export const PredictionBatch = Type.Object({
+  batchId: Uuid,
+  source: Uuid,
+  sequence: Type.Integer({ minimum: 0 }),
+  modelVersionId: Uuid,
+  model: Name,
+  version: Type.String(),
+  framework: Type.String(),
+  dropped: Type.Integer({ minimum: 0 }),
+  predictions: Type.Array(Prediction, { minItems: 1, maxItems: 1000 }),
+});
+export type PredictionBatch = Static<typeof PredictionBatch>;

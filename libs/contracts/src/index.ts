@@ -1,0 +1,47 @@
+export { AppError, appErrorFrom, errorCatalog, isAppError, isErrorCode } from './errors.ts';
+export type { ErrorCode, ErrorKind } from './errors.ts';
+export { eventCatalog } from './events/catalog.ts';
+export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
+export { defineEvent } from './events/define-event.ts';
+export type { EventData, EventDefinition } from './events/define-event.ts';
+export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
+export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
+export type { JobEvents } from './events/job.ts';
+export {
+  ModelVersionLoaded,
+  ModelVersionLoadFailed,
+  ModelVersionRegistered,
+  ModelVersionRejected,
+  ModelVersionStageChanged,
+  Stage,
+} from './events/model-version.ts';
+export {
+  PipelineConversionRequested,
+  PipelineDatasetRequested,
+  PipelineFailed,
+  PipelineRegistrationRequested,
+  PipelineSucceeded,
+} from './events/pipeline.ts';
+export { isValidName, newId } from './ids.ts';
+export { isTerminal, JobKind, JobProgress, JobResult, JobState, jobTransitions, JobView, WorkerPool } from './jobs/job.ts';
+export { ConvertSpec, DatasetInput, IngestSpec, PipelineRequest, TrainSpec } from './jobs/specs.ts';
+export {
+  AnnounceReply,
+  AnnounceRequest,
+  Checkpoint,
+  CheckpointFile,
+  CheckpointRequest,
+  ClaimedJob,
+  ClaimReply,
+  ClaimRequest,
+  CompleteRequest,
+  FailRequest,
+  FenceReply,
+  FenceRequest,
+  JobMessage,
+  JobTelemetry,
+  RenewRequest,
+  workerMethods,
+} from './jobs/worker-protocol.ts';
+export type { WorkerMethod } from './jobs/worker-protocol.ts';
+export { ArtifactRef, JsonObject, Name, Sha256, Timestamp, Uuid, WireError } from './primitives.ts';

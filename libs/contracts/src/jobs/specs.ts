@@ -1,0 +1,56 @@
+import type { Static } from 'typebox';
+import Type from 'typebox';
+import { ArtifactRef, JsonObject, Name, Sha256, Uuid } from '../primitives.ts';
+
+/** The dataset version a job reads: fixed by digest, with the files to fetch. */
+export const DatasetInput = Type.Object({
+  datasetId: Uuid,
+  versionId: Uuid,
+  digest: Sha256,
+  files: Type.Array(ArtifactRef, { minItems: 1, maxItems: 10_000 }),
+});
+export type DatasetInput = Static<typeof DatasetInput>;
+
+/** Spec of a `train` job. */
+export const TrainSpec = Type.Object({
+  recipe: Type.String({ minLength: 1, maxLength: 64 }),
+  params: JsonObject,
+  dataset: DatasetInput,
+});
+export type TrainSpec = Static<typeof TrainSpec>;
+
+/** Spec of an `ingest` job: a recipe's generator makes the files of a dataset version. */
+export const IngestSpec = Type.Object({
+  datasetId: Uuid,
+  versionId: Uuid,
+  recipe: Type.String({ minLength: 1, maxLength: 64 }),
+  params: JsonObject,
+});
+export type IngestSpec = Static<typeof IngestSpec>;
+
+/** Spec of a `convert` job: files of a trained model (`saved_model/…`, `samples.npz`, `meta.json`) to ONNX. */
+export const ConvertSpec = Type.Object({
+  source: Type.Object({
+    trainingJobId: Type.Optional(Uuid),
+    files: Type.Array(ArtifactRef, { minItems: 1, maxItems: 10_000 }),
+  }),
+  format: Type.Literal('onnx'),
+  opset: Type.Integer({ minimum: 13, maximum: 18 }),
+  tag: Type.String({ minLength: 1, maxLength: 64 }),
+  signature: Type.String({ minLength: 1, maxLength: 64 }),
+  /** Largest absolute difference allowed between the ONNX model and the framework on the samples. */
+  tolerance: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
+});
+export type ConvertSpec = Static<typeof ConvertSpec>;
+
+/** What should happen to a trained model: convert it, then register it under a name. */
+export const PipelineRequest = Type.Object(
+  {
+    model: Name,
+    version: Type.Optional(Name),
+    opset: Type.Optional(Type.Integer({ minimum: 13, maximum: 18 })),
+    tolerance: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type PipelineRequest = Static<typeof PipelineRequest>;

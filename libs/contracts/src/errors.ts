@@ -33,6 +33,22 @@ export const errorCatalog = {
   // Integrity
   artifact_corrupt: { status: 502, retryable: true, doc: 'Bytes read from storage do not have their digest; they were not used.' },
   artifact_missing: { status: 502, retryable: true, doc: 'Storage has no object for a digest that the registry names.' },
+  invalid_artifact_path: { status: 400, retryable: false, doc: 'A file of a package has a path that is absolute, has . or .., a backslash or a control character, or occurs twice; rename it.' },
+  signature_malformed: { status: 422, retryable: false, doc: 'The signature is not a Sigstore bundle of the expected kind; sign the package again.' },
+  signature_key_unknown: { status: 422, retryable: false, doc: 'The signature was made by a key that is not trusted here; add its public key or sign again.' },
+  signature_invalid: { status: 422, retryable: false, doc: 'The signature does not fit what it signs; the package was changed after signing and is not used.' },
+  manifest_mismatch: { status: 422, retryable: false, doc: 'The package has files that are not in the signed manifest, or lacks some; the message names them.' },
+  digest_mismatch: { status: 422, retryable: false, doc: 'A file does not have the digest that was signed for it; it was not used.' },
+  log_chain_broken: { status: 500, retryable: false, doc: 'A row of the hash-chained log was changed, removed or reordered; the message gives its position.' },
+  // ONNX files taken in
+  invalid_model: { status: 422, retryable: false, doc: 'The ONNX model contradicts itself (a tensor length, a name, a missing value); the message names the part. Export it again.' },
+  external_data_path: { status: 422, retryable: false, doc: 'A tensor of the ONNX model lies in another file; save the model as one file.' },
+  unsupported_opset: { status: 422, retryable: false, doc: 'The model needs a newer opset or IR version than the runtime has; export it with an older one.' },
+  unsupported_operator: { status: 422, retryable: false, doc: 'The model uses operators of a domain that the runtime does not have; the message lists them.' },
+  unsupported_input: { status: 422, retryable: false, doc: 'An input of the model is not a dense tensor of a servable type; the message names it.' },
+  unsupported_output: { status: 422, retryable: false, doc: 'An output of the model is not a tensor and cannot be made one; the message names it.' },
+  model_too_complex: { status: 422, retryable: false, doc: 'The model is over a bound on nesting, nodes or metadata; the message gives both numbers.' },
+  model_too_large: { status: 413, retryable: false, doc: 'The model file is over the bound on its size; the message gives both numbers in bytes.' },
   // Prediction
   missing_input: { status: 400, retryable: false, doc: 'A named input of the model is absent.' },
   extra_input: { status: 400, retryable: false, doc: 'The model has no input of this name.' },

@@ -1,12 +1,12 @@
-export { AppError, appErrorFrom, errorCatalog, isAppError, isErrorCode } from './errors.ts';
 export type { ErrorCode, ErrorKind } from './errors.ts';
+export { AppError, appErrorFrom, errorCatalog, isAppError, isErrorCode } from './errors.ts';
 export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
-export { defineEvent } from './events/define-event.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
+export { defineEvent } from './events/define-event.ts';
 export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
-export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
 export type { JobEvents } from './events/job.ts';
+export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
 export {
   ModelVersionLoaded,
   ModelVersionLoadFailed,
@@ -23,8 +23,18 @@ export {
   PipelineSucceeded,
 } from './events/pipeline.ts';
 export { isValidName, newId } from './ids.ts';
-export { isTerminal, JobKind, JobProgress, JobResult, JobState, jobTransitions, JobView, WorkerPool } from './jobs/job.ts';
+export {
+  isTerminal,
+  JobKind,
+  JobProgress,
+  JobResult,
+  JobState,
+  JobView,
+  jobTransitions,
+  WorkerPool,
+} from './jobs/job.ts';
 export { ConvertSpec, DatasetInput, IngestSpec, PipelineRequest, TrainSpec } from './jobs/specs.ts';
+export type { WorkerMethod } from './jobs/worker-protocol.ts';
 export {
   AnnounceReply,
   AnnounceRequest,
@@ -43,5 +53,4 @@ export {
   RenewRequest,
   workerMethods,
 } from './jobs/worker-protocol.ts';
-export type { WorkerMethod } from './jobs/worker-protocol.ts';
 export { ArtifactRef, JsonObject, Name, Sha256, Timestamp, Uuid, WireError } from './primitives.ts';

@@ -4,17 +4,46 @@ import { JsonObject, Uuid, WireError } from '../primitives.ts';
 import { defineEvent } from './define-event.ts';
 
 const created = Type.Object({ jobId: Uuid, kind: JobKind, pool: WorkerPool, spec: JsonObject });
-const started = Type.Object({ jobId: Uuid, kind: JobKind, attempt: Type.Integer(), fence: Type.Integer(), workerId: Type.String() });
-const succeeded = Type.Object({ jobId: Uuid, kind: JobKind, attempt: Type.Integer(), fence: Type.Integer(), spec: JsonObject, result: JobResult });
+const started = Type.Object({
+  jobId: Uuid,
+  kind: JobKind,
+  attempt: Type.Integer(),
+  fence: Type.Integer(),
+  workerId: Type.String(),
+});
+const succeeded = Type.Object({
+  jobId: Uuid,
+  kind: JobKind,
+  attempt: Type.Integer(),
+  fence: Type.Integer(),
+  spec: JsonObject,
+  result: JobResult,
+});
 const failed = Type.Object({ jobId: Uuid, kind: JobKind, attempt: Type.Integer(), error: WireError });
 const cancelled = Type.Object({ jobId: Uuid, kind: JobKind });
 
 const facts = <const A extends string>(aggregate: A, what: string) => ({
-  created: defineEvent({ name: `${aggregate}.created`, doc: `A ${what} was accepted and queued.`, data: created }),
+  created: defineEvent({
+    name: `${aggregate}.created`,
+    doc: `A ${what} was accepted and queued.`,
+    data: created,
+  }),
   started: defineEvent({ name: `${aggregate}.started`, doc: `A worker claimed a ${what}.`, data: started }),
-  succeeded: defineEvent({ name: `${aggregate}.succeeded`, doc: `A ${what} ended with a result.`, data: succeeded }),
-  failed: defineEvent({ name: `${aggregate}.failed`, doc: `A ${what} ended without a result.`, data: failed }),
-  cancelled: defineEvent({ name: `${aggregate}.cancelled`, doc: `A ${what} was cancelled.`, data: cancelled }),
+  succeeded: defineEvent({
+    name: `${aggregate}.succeeded`,
+    doc: `A ${what} ended with a result.`,
+    data: succeeded,
+  }),
+  failed: defineEvent({
+    name: `${aggregate}.failed`,
+    doc: `A ${what} ended without a result.`,
+    data: failed,
+  }),
+  cancelled: defineEvent({
+    name: `${aggregate}.cancelled`,
+    doc: `A ${what} was cancelled.`,
+    data: cancelled,
+  }),
 });
 
 /** Facts of training jobs. */

@@ -40,7 +40,13 @@ export const PipelineRegistrationRequested = defineEvent({
 export const PipelineSucceeded = defineEvent({
   name: 'pipeline.succeeded',
   doc: 'A pipeline ended with a model version that inference has loaded.',
-  data: Type.Object({ pipelineId: Uuid, modelVersionId: Uuid, model: Name, version: Type.String(), isReused: Type.Boolean() }),
+  data: Type.Object({
+    pipelineId: Uuid,
+    modelVersionId: Uuid,
+    model: Name,
+    version: Type.String(),
+    isReused: Type.Boolean(),
+  }),
 });
 
 export const PipelineFailed = defineEvent({

@@ -4,7 +4,12 @@ import { JsonObject, Sha256, Timestamp, Uuid, WireError } from '../primitives.ts
 import { JobKind, JobProgress, JobResult, WorkerPool } from './job.ts';
 
 /** The message on `millrace.job.<kind>.<pool>`: only a pointer, the truth is in the owner's database. */
-export const JobMessage = Type.Object({ jobId: Uuid, kind: JobKind, pool: WorkerPool, service: Type.String() });
+export const JobMessage = Type.Object({
+  jobId: Uuid,
+  kind: JobKind,
+  pool: WorkerPool,
+  service: Type.String(),
+});
 export type JobMessage = Static<typeof JobMessage>;
 
 /** One file of a checkpoint: `key` is its full S3 key under the attempt's own prefix. */
@@ -38,7 +43,10 @@ export type ClaimedJob = Static<typeof ClaimedJob>;
 
 const fenced = { jobId: Uuid, fence: Type.Integer({ minimum: 1 }) };
 
-export const ClaimRequest = Type.Object({ jobId: Uuid, workerId: Type.String({ minLength: 1, maxLength: 128 }) });
+export const ClaimRequest = Type.Object({
+  jobId: Uuid,
+  workerId: Type.String({ minLength: 1, maxLength: 128 }),
+});
 export const ClaimReply = Type.Object({
   outcome: Type.Union([Type.Literal('claimed'), Type.Literal('terminal'), Type.Literal('leased')]),
   job: Type.Optional(ClaimedJob),
@@ -102,4 +110,3 @@ export const workerMethods = {
   announce: { request: AnnounceRequest, reply: AnnounceReply },
 } as const;
 export type WorkerMethod = keyof typeof workerMethods;
-

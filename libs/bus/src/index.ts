@@ -1,0 +1,27 @@
+export type { Bus, BusOptions } from './bus.ts';
+export { connectBus } from './bus.ts';
+export type { ConsumerDefinition, ConsumerDeps, MessageInfo } from './consumer.ts';
+export { retryDelayMs, startConsumer } from './consumer.ts';
+export type { DeadLetter } from './dead-letter.ts';
+export {
+  buryMessage,
+  dropDeadLetter,
+  getDeadLetter,
+  listDeadLetters,
+  redriveDeadLetter,
+} from './dead-letter.ts';
+export { HEADER, messageHeaders } from './headers.ts';
+export { isTaken, markTaken } from './inbox.ts';
+export type { BusLogger } from './logger.ts';
+export type { BusTables } from './outbox.table.ts';
+export { createBusTables } from './outbox.table.ts';
+export type { Outbox } from './outbox.ts';
+export { createOutbox, MAX_PAYLOAD_BYTES } from './outbox.ts';
+export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
+export { createOutboxRelay } from './outbox-relay.ts';
+export type { DurableSpec, Pull } from './pull.ts';
+export { ensureDurable, startPull } from './pull.ts';
+export type { RpcMethod } from './rpc.ts';
+export { callRpc, RPC_TIMEOUT_MS, rpcSubject, serveRpc } from './rpc.ts';
+export type { StreamKey } from './streams.ts';
+export { ensureStreams, streamCatalog } from './streams.ts';

@@ -1,0 +1,7 @@
+/** What the bus needs of a logger; pino fits. */
+export type BusLogger = {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+};

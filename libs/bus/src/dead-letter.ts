@@ -36,6 +36,23 @@ function headerText(text: string): string {
   return text.replace(/[^\x20-\x7e]+/g, ' ').slice(0, MAX_REASON_CHARS);
 }
 
+/** Headers of a dead letter that a service writes itself through its outbox; `subject` is where a redrive sends it. */
+export function deadLetterHeaders(letter: {
+  consumer: string;
+  subject: string;
+  code: string;
+  message: string;
+  deliveries: number;
+}): Record<string, string> {
+  return {
+    [REASON.consumer]: letter.consumer,
+    [REASON.subject]: letter.subject,
+    [REASON.code]: letter.code,
+    [REASON.message]: headerText(letter.message),
+    [REASON.deliveries]: String(letter.deliveries),
+  };
+}
+
 /** Stores a copy of a message with the reason, waits for its PubAck, then terminates the original. */
 export async function buryMessage(
   bus: Bus,

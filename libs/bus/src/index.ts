@@ -5,6 +5,7 @@ export { retryDelayMs, startConsumer } from './consumer.ts';
 export type { DeadLetter } from './dead-letter.ts';
 export {
   buryMessage,
+  deadLetterHeaders,
   dropDeadLetter,
   getDeadLetter,
   listDeadLetters,
@@ -15,7 +16,7 @@ export { isTaken, markTaken } from './inbox.ts';
 export type { BusLogger } from './logger.ts';
 export type { BusTables } from './outbox.table.ts';
 export { createBusTables } from './outbox.table.ts';
-export type { Outbox } from './outbox.ts';
+export type { Outbox, OutboxMessage } from './outbox.ts';
 export { createOutbox, MAX_PAYLOAD_BYTES } from './outbox.ts';
 export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
 export { createOutboxRelay } from './outbox-relay.ts';

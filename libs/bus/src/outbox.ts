@@ -10,6 +10,17 @@ import type { BusTables } from './outbox.table.ts';
 /** A payload over this goes to S3 and its digest into the event (bytes). */
 export const MAX_PAYLOAD_BYTES = 65_536;
 
+/** A message that is not a catalogued fact. */
+export type OutboxMessage = {
+  subject: string;
+  /** CloudEvents `ce-type`. */
+  type: string;
+  aggregate: string;
+  aggregateId: string;
+  data: unknown;
+  headers?: Readonly<Record<string, string>>;
+};
+
 export type Outbox = {
   /**
    * Adds a fact to the open transaction; the relay publishes it after the commit, in order within its aggregate.
@@ -22,10 +33,7 @@ export type Outbox = {
     data: EventData<E>,
   ): Promise<string>;
   /** Adds any other message, such as a job, under a subject of a declared stream. */
-  appendMessage(
-    tx: Executor,
-    message: { subject: string; type: string; aggregate: string; aggregateId: string; data: unknown },
-  ): Promise<string>;
+  appendMessage(tx: Executor, message: OutboxMessage): Promise<string>;
 };
 
 const validators = new WeakMap<EventDefinition, Validator>();
@@ -59,17 +67,7 @@ export function createOutbox(tables: BusTables, source: string): Outbox {
     return row.version;
   }
 
-  async function insert(
-    tx: Executor,
-    message: {
-      subject: string;
-      type: string;
-      aggregate: string;
-      aggregateId: string;
-      data: unknown;
-      schema?: string;
-    },
-  ): Promise<string> {
+  async function insert(tx: Executor, message: OutboxMessage & { schema?: string }): Promise<string> {
     const payload = Buffer.from(JSON.stringify(message.data));
     if (payload.length > MAX_PAYLOAD_BYTES) {
       throw new AppError(
@@ -87,6 +85,7 @@ export function createOutbox(tables: BusTables, source: string): Outbox {
       time: new Date(),
       aggregateVersion,
     });
+    Object.assign(headers, message.headers);
     if (message.schema !== undefined) headers[HEADER.schema] = message.schema;
     await tx.insert(tables.outbox).values({
       id,

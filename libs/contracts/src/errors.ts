@@ -248,6 +248,12 @@ export const errorCatalog = {
   job_not_found: { status: 404, retryable: false, doc: 'No job has this id.' },
   job_not_cancellable: { status: 409, retryable: false, doc: 'The job has already ended.' },
   fenced: { status: 409, retryable: false, doc: 'A newer attempt owns the job; this worker must stop.' },
+  key_not_allowed: {
+    status: 403,
+    retryable: false,
+    doc: 'A worker named a storage key outside the prefix of its own attempt.',
+  },
+  job_cancelled: { status: 409, retryable: false, doc: 'The job was cancelled before it had a result.' },
   training_failed: {
     status: 500,
     retryable: false,

@@ -23,8 +23,8 @@ export async function migrate(options: { url: string; schema: string; folder: st
     await client.query('select pg_advisory_lock($1)', [advisoryKey(`migrate:${options.schema}`)]);
     await drizzleMigrate(drizzle({ client }), {
       migrationsFolder: options.folder,
-      migrationsSchema: options.schema,
-      migrationsTable: 'migrations',
+      migrationsSchema: 'millrace_migrations',
+      migrationsTable: options.schema,
     });
   } finally {
     await client.end();

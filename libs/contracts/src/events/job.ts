@@ -21,6 +21,7 @@ const succeeded = Type.Object({
 });
 const failed = Type.Object({ jobId: Uuid, kind: JobKind, attempt: Type.Integer(), error: WireError });
 const cancelled = Type.Object({ jobId: Uuid, kind: JobKind });
+const retryRequested = Type.Object({ jobId: Uuid });
 
 const facts = <const A extends string>(aggregate: A, what: string) => ({
   created: defineEvent({
@@ -43,6 +44,11 @@ const facts = <const A extends string>(aggregate: A, what: string) => ({
     name: `${aggregate}.cancelled`,
     doc: `A ${what} was cancelled.`,
     data: cancelled,
+  }),
+  retryRequested: defineEvent({
+    name: `${aggregate}.retry-requested`,
+    doc: `Somebody sent a failed ${what} back from the dead letters; a new job with the same spec follows.`,
+    data: retryRequested,
   }),
 });
 

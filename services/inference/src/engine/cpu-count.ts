@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Cores' worth of time that the control group allows; undefined without a limit. `root` is the cgroup folder. */
+export function cgroupQuota(root = '/sys/fs/cgroup'): number | undefined {
+  const [quota, period] = readText(`${root}/cpu.max`)?.split(' ') ?? [
+    readText(`${root}/cpu/cpu.cfs_quota_us`),
+    readText(`${root}/cpu/cpu.cfs_period_us`),
+  ];
+  const share = Number(quota) / Number(period);
+  return Number.isFinite(share) && share > 0 ? share : undefined;
+}
+
+/** Cores that this process may use: its affinity, cut by the control group's quota; at least 1. */
+export function usableCores(cgroupRoot?: string): number {
+  return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroupQuota(cgroupRoot) ?? Infinity)));
+}

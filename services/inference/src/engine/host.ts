@@ -1,0 +1,150 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { AppError, appErrorFrom } from '@millrace/contracts';
+import type { Tensor } from '../tensors/tensor.ts';
+import { tensorBytes } from '../tensors/tensor.ts';
+import type { HostReply, HostRequest, LoadReply, Measurement, RunReply } from './host-protocol.ts';
+import { putTensors, takeTensors } from './host-protocol.ts';
+import type { GraphFile } from './runtime-session.ts';
+import type { Slot } from './slot-file.ts';
+import { createSlot } from './slot-file.ts';
+
+const HOST_MAIN = fileURLToPath(new URL('./host-main.ts', import.meta.url));
+/** A host has two slots: one run is prepared while the other is computed. */
+export const SLOTS_PER_HOST = 2;
+const SLOT_SHRINK_BYTES = 16 * 1024 * 1024;
+
+/** `Omit` that keeps the members of a union apart. */
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+type Pending = { resolve(value: unknown): void; reject(error: Error): void; timer: NodeJS.Timeout };
+
+/** Outputs of a run, the time the runtime took (ms) and the host's memory (bytes). */
+export type HostRun = { outputs: Tensor[]; computeMs: number; residentBytes: number };
+
+/** The parent's side of a model host. */
+export type Host = {
+  readonly pid: number;
+  /** Runs that can be given to it now. */
+  freeSlots(): number;
+  isAlive(): boolean;
+  load(graph: GraphFile, threads: number, timeoutMs: number): Promise<LoadReply>;
+  measure(timeoutMs: number): Promise<Measurement>;
+  /** Throws `model_crashed` when the process ends meanwhile, `deadline_exceeded` when it had to be killed. */
+  run(inputs: readonly Tensor[], outputs: readonly string[] | undefined, timeoutMs: number): Promise<HostRun>;
+  unload(timeoutMs: number): Promise<void>;
+  /** Called once when the process ends without having been asked to. */
+  onCrash(listener: (error: AppError) => void): void;
+  /** Ends the process at once; its memory goes back to the machine. */
+  kill(): void;
+};
+
+function spawnHost(slots: readonly Slot[]): ChildProcess {
+  return spawn(process.execPath, ['--no-warnings', HOST_MAIN], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...slots.map((slot) => slot.fd)],
+    serialization: 'json',
+    env: { PATH: process.env.PATH, NODE_OPTIONS: '', MALLOC_ARENA_MAX: '2' },
+  });
+}
+
+function timeoutError(what: string, timeoutMs: number): AppError {
+  return new AppError('deadline_exceeded', `The model host did not ${what} within ${timeoutMs} ms and was ended.`);
+}
+
+/** Starts a host and waits until the runtime is loaded in it. Throws `model_crashed` or `deadline_exceeded`. */
+export async function startHost(timeoutMs: number): Promise<Host> {
+  const slots = Array.from({ length: SLOTS_PER_HOST }, () => createSlot());
+  const free = slots.map((_, index) => index);
+  const pending = new Map<number, Pending>();
+  const child = spawnHost(slots);
+  let nextId = 1;
+  let alive = true;
+  let isAsked = false;
+  let onCrash: ((error: AppError) => void) | undefined;
+  let lastTimeout: AppError | undefined;
+
+  const settle = (id: number): Pending | undefined => {
+    const waiting = pending.get(id);
+    pending.delete(id);
+    if (waiting !== undefined) clearTimeout(waiting.timer);
+    return waiting;
+  };
+
+  const ready = new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(timeoutError('start', timeoutMs)), timeoutMs);
+    child.on('message', (reply: HostReply) => {
+      if ('type' in reply) {
+        clearTimeout(timer);
+        resolve();
+      } else if (reply.ok) settle(reply.id)?.resolve(reply.result);
+      else settle(reply.id)?.reject(appErrorFrom(reply));
+    });
+    child.on('error', (cause) => reject(new AppError('model_crashed', 'The model host could not be started.', { cause })));
+    child.on('exit', (code, signal) => {
+      clearTimeout(timer);
+      alive = false;
+      for (const slot of slots) slot.close();
+      const how = signal === null ? `with code ${code}` : `by ${signal}`;
+      const error = new AppError('model_crashed', `The process that hosts the model ended ${how}; it is being restarted.`);
+      reject(error);
+      for (const id of [...pending.keys()]) settle(id)?.reject(error);
+      if (!isAsked) onCrash?.(lastTimeout ?? error);
+    });
+  });
+
+  function ask<T>(request: WithoutId<HostRequest>, what: string, limitMs: number): Promise<T> {
+    if (!alive) return Promise.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
+    const id = nextId++;
+    return new Promise<T>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        lastTimeout = timeoutError(what, limitMs);
+        settle(id)?.reject(lastTimeout);
+        child.kill('SIGKILL');
+      }, limitMs);
+      pending.set(id, { resolve: resolve as (value: unknown) => void, reject, timer });
+      child.send({ ...request, id }, (error) => {
+        if (error) settle(id)?.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
+      });
+    });
+  }
+
+  const host: Host = {
+    pid: child.pid ?? -1,
+    freeSlots: () => (alive ? free.length : 0),
+    isAlive: () => alive,
+    load: (graph, threads, limitMs) => ask<LoadReply>({ type: 'load', graph, threads }, 'load the model', limitMs),
+    measure: (limitMs) => ask<Measurement>({ type: 'measure' }, 'warm the model up', limitMs),
+    unload: async (limitMs) => void (await ask({ type: 'unload' }, 'unload', limitMs)),
+    async run(inputs, outputs, limitMs) {
+      const index = free.pop();
+      const slot = index === undefined ? undefined : slots[index];
+      if (index === undefined || slot === undefined) throw new Error('No slot is free; ask freeSlots first.');
+      let isLarge = inputs.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;
+      try {
+        const refs = putTensors(slot, inputs);
+        const request = { type: 'run' as const, slot: index, inputs: refs, ...(outputs && { outputs: [...outputs] }) };
+        const reply = await ask<RunReply>(request, 'answer', limitMs);
+        const tensors = takeTensors(slot, reply.outputs);
+        isLarge ||= tensors.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;
+        return { outputs: tensors, computeMs: reply.computeMs, residentBytes: reply.residentBytes };
+      } finally {
+        if (alive && isLarge) slot.shrink();
+        free.push(index);
+      }
+    },
+    onCrash(listener) {
+      onCrash = listener;
+    },
+    kill() {
+      isAsked = true;
+      child.kill('SIGKILL');
+    },
+  };
+  try {
+    await ready;
+  } catch (error) {
+    host.kill();
+    throw error;
+  }
+  return host;
+}

@@ -1,0 +1,137 @@
+import { AppError } from '@millrace/contracts';
+import type { Host } from './host.ts';
+import { startHost } from './host.ts';
+import type { Runner, RunnerState } from './runner.ts';
+import type { GraphFile } from './runtime-session.ts';
+
+/** This many crashes within the window take a model out of service. */
+const CRASHES_MAX = 3;
+const CRASH_WINDOW_MS = 10 * 60_000;
+/** First wait before a restart; doubled for each crash in the window. */
+const RESTART_MIN_MS = 100;
+
+export type HostTimeouts = {
+  /** Start of the process and load of the graph (ms). */
+  readonly loadMs: number;
+  /** One run; a host that takes longer is killed (ms). */
+  readonly runMs: number;
+};
+
+export type HostedRunnerOptions = {
+  /** A host that has the graph already. */
+  first: Host;
+  graph: GraphFile;
+  /** Hosts beside the first one; each has its own copy of the model. */
+  extraHosts: number;
+  threads: number;
+  timeouts: HostTimeouts;
+  /** Memory of the first host after warm-up, less that of an empty host (bytes). */
+  residentBytes: number;
+  /** Memory of a host without a model (bytes). */
+  emptyBytes: number;
+  log(message: string, fields: Record<string, unknown>): void;
+};
+
+/** Runs a slow model in processes of its own: restarts one that crashes, gives up after three crashes. */
+export async function createHostedRunner(options: HostedRunnerOptions): Promise<Runner> {
+  const { graph, threads, timeouts } = options;
+  const hosts: Host[] = [];
+  const memory = new Map<Host, number>();
+  const crashes: number[] = [];
+  const timers = new Set<NodeJS.Timeout>();
+  let changed: () => void = () => undefined;
+  let isClosed = false;
+  let quarantine: AppError | undefined;
+
+  async function fresh(): Promise<Host> {
+    const host = await startHost(timeouts.loadMs);
+    try {
+      await host.load(graph, threads, timeouts.loadMs);
+    } catch (error) {
+      host.kill();
+      throw error;
+    }
+    return host;
+  }
+
+  function adopt(host: Host): void {
+    hosts.push(host);
+    memory.set(host, options.residentBytes);
+    host.onCrash((error) => onCrash(host, error));
+  }
+
+  function onCrash(host: Host, error: AppError): void {
+    hosts.splice(hosts.indexOf(host), 1);
+    memory.delete(host);
+    noteCrash(error);
+  }
+
+  function noteCrash(error: AppError): void {
+    const now = Date.now();
+    crashes.push(now);
+    while ((crashes[0] as number) < now - CRASH_WINDOW_MS) crashes.shift();
+    options.log('A model host ended', { error: error.message, crashes: crashes.length });
+    if (crashes.length >= CRASHES_MAX) {
+      quarantine = new AppError(
+        'model_crashed',
+        `The model crashed its host ${CRASHES_MAX} times within ${CRASH_WINDOW_MS / 60_000} minutes and is out of service; unload it to try again.`,
+      );
+      for (const other of hosts) other.kill();
+      hosts.length = 0;
+    } else restartLater(RESTART_MIN_MS * 2 ** (crashes.length - 1));
+    changed();
+  }
+
+  function restartLater(waitMs: number): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      void fresh().then(
+        (host) => {
+          if (isClosed || quarantine !== undefined) return host.kill();
+          adopt(host);
+          changed();
+        },
+        (error: unknown) => {
+          if (!isClosed && quarantine === undefined) noteCrash(error as AppError);
+        },
+      );
+    }, waitMs);
+    timers.add(timer);
+  }
+
+  const state = (): RunnerState => {
+    if (isClosed) return 'closed';
+    if (quarantine !== undefined) return 'quarantined';
+    return hosts.length > 0 ? 'ready' : 'restarting';
+  };
+
+  adopt(options.first);
+  for (let i = 0; i < options.extraHosts; i += 1) adopt(await fresh());
+  return {
+    placement: 'host',
+    state,
+    capacity: () => hosts.reduce((total, host) => total + host.freeSlots(), 0),
+    fault: () => quarantine,
+    async run(inputs, outputs) {
+      const host = hosts.reduce<Host | undefined>(
+        (best, next) => (next.freeSlots() > (best?.freeSlots() ?? 0) ? next : best),
+        undefined,
+      );
+      if (host === undefined) throw new AppError('model_crashed', 'The model host is being restarted.');
+      const result = await host.run(inputs, outputs, timeouts.runMs);
+      memory.set(host, Math.max(0, result.residentBytes - options.emptyBytes));
+      return result;
+    },
+    onChange(listener) {
+      changed = listener;
+    },
+    residentBytes: () => [...memory.values()].reduce((total, bytes) => total + bytes, 0),
+    pids: () => hosts.map((host) => host.pid),
+    async close() {
+      isClosed = true;
+      for (const timer of timers) clearTimeout(timer);
+      for (const host of hosts) host.kill();
+      hosts.length = 0;
+    },
+  };
+}

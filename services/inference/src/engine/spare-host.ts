@@ -1,0 +1,48 @@
+import type { Host } from './host.ts';
+import { startHost } from './host.ts';
+
+/** A spare host that nobody needed for this long ends, to give its memory back (ms). */
+const SPARE_IDLE_MS = 60_000;
+
+/** Hosts without a model: loading takes one at once instead of waiting for a process to start. */
+export type SpareHosts = {
+  /** A host that is ready. Throws `model_crashed` or `deadline_exceeded`. */
+  take(): Promise<Host>;
+  /** Keeps a host whose model moved away, or ends it when there is a spare already. */
+  giveBack(host: Host): void;
+  /** Memory of a host without a model (bytes), measured on the first; an estimate until then. */
+  emptyBytes(): number;
+  close(): void;
+};
+
+/** Measured: Node 24 with onnxruntime-node loaded (bytes). */
+const EMPTY_HOST_BYTES = 78 * 1024 * 1024;
+
+/** At most one spare host is kept. */
+export function createSpareHosts(startTimeoutMs: number): SpareHosts {
+  let spare: Host | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
+  return {
+    async take() {
+      const host = spare;
+      spare = undefined;
+      clearTimeout(timer);
+      return host?.isAlive() === true ? host : startHost(startTimeoutMs);
+    },
+    giveBack(host) {
+      if (isClosed || spare !== undefined) return host.kill();
+      spare = host;
+      timer = setTimeout(() => {
+        spare?.kill();
+        spare = undefined;
+      }, SPARE_IDLE_MS).unref();
+    },
+    emptyBytes: () => EMPTY_HOST_BYTES,
+    close() {
+      isClosed = true;
+      clearTimeout(timer);
+      spare?.kill();
+    },
+  };
+}

@@ -1,0 +1,108 @@
+import { AppError } from '@millrace/contracts';
+import type { DType } from './dtype.ts';
+import type { FloatTarget } from './number-reader.ts';
+import { readNumberArray } from './number-reader.ts';
+import type { Member } from './predict-body.ts';
+import { objectMembers, parseSlice } from './predict-body.ts';
+import { resolveShape } from './shape.ts';
+import type { ModelSignature, Tensor, TensorSpec } from './tensor.ts';
+import { showShape } from './tensor.ts';
+import { notFinite, tensorFromJson } from './tensor-from-json.ts';
+
+const OPEN_ARRAY = 91;
+const UNREADABLE_NUMBER = /(?<=^|[[,\s])[-+]?(?:NaN|Infinity|inf)\b/;
+
+function floatTarget(spec: TensorSpec): FloatTarget {
+  const oneRow = spec.shape.reduce<number>((product, size) => product * (size ?? 1), 1);
+  return spec.dtype === 'float32' ? new Float32Array(oneRow) : new Float64Array(oneRow);
+}
+
+function firstNotFinite(data: FloatTarget): number {
+  // the difference of a number with itself is 0 unless it is NaN or infinite
+  let sum = 0;
+  for (let i = 0; i < data.length; i += 1) sum += (data[i] as number) - (data[i] as number);
+  return sum === 0 ? -1 : data.findIndex((value) => !Number.isFinite(value));
+}
+
+/** Index of the first NaN or infinite value of a float tensor; -1 when all are finite or the type has none. */
+export function indexNotFinite(tensor: { dtype: DType; data: Tensor['data'] }): number {
+  const { dtype, data } = tensor;
+  if (dtype === 'float16') return (data as Uint16Array).findIndex((bits) => (bits & 0x7c00) === 0x7c00);
+  if (dtype !== 'float32' && dtype !== 'float64') return -1;
+  return firstNotFinite(data as FloatTarget);
+}
+
+/** The fast path: plain numbers into float memory. Undefined when JSON.parse has to decide. */
+function readFloats(bytes: Buffer, member: Member, spec: TensorSpec, elementsMax: number): Tensor | undefined {
+  if ((spec.dtype !== 'float32' && spec.dtype !== 'float64') || bytes[member.start] !== OPEN_ARRAY)
+    return undefined;
+  const read = readNumberArray(bytes, member.start, floatTarget(spec), elementsMax);
+  if (read === undefined || read.end !== member.end) return undefined;
+  const shape = resolveShape(spec, read.shape, read.data.length);
+  const index = firstNotFinite(read.data);
+  if (index >= 0) throw notFinite(spec, index);
+  return { name: spec.name, dtype: spec.dtype, shape, data: read.data } as Tensor;
+}
+
+function readSlow(bytes: Buffer, member: Member, spec: TensorSpec): Tensor {
+  try {
+    return tensorFromJson(spec, parseSlice(bytes, member.start, member.end));
+  } catch (error) {
+    // Python writes NaN and Infinity, which JSON does not have: say that, not "invalid JSON"
+    const text = bytes.toString('latin1', member.start, member.end);
+    const at = text.search(UNREADABLE_NUMBER);
+    if (!(error instanceof AppError) || error.code !== 'invalid_json' || at < 0) throw error;
+    throw notFinite(spec, text.slice(0, at).split(',').length - 1);
+  }
+}
+
+/** Checks that exactly the inputs of the model are there. Throws `missing_input` or `extra_input`. */
+export function assertInputNames(signature: ModelSignature, names: readonly string[]): void {
+  const known = signature.inputs.map((spec) => spec.name);
+  const extra = names.find((name) => !known.includes(name));
+  if (extra !== undefined) {
+    throw new AppError('extra_input', `The model has no input "${extra}"; it takes ${known.join(', ')}.`);
+  }
+  const missing = signature.inputs.find((spec) => !names.includes(spec.name));
+  if (missing !== undefined) {
+    throw new AppError(
+      'missing_input',
+      `Input "${missing.name}" (${missing.dtype} ${showShape(missing.shape)}) is missing.`,
+    );
+  }
+}
+
+/** The one number of rows that all inputs have. Throws `invalid_shape` when they differ, `batch_too_large` over the bound. */
+export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], rowsMax: number): number {
+  let count = 1;
+  const rowsOf = new Map<string, number>();
+  signature.inputs.forEach((spec, i) => {
+    if (spec.shape[0] !== null) return;
+    const own = inputs[i]?.shape[0] as number;
+    const others = rowsOf.get(spec.rowSymbol ?? '') ?? own;
+    rowsOf.set(spec.rowSymbol ?? '', own);
+    if (own !== others) {
+      throw new AppError('invalid_shape', `Input "${spec.name}" has ${own} rows and another has ${others}.`);
+    }
+    count = Math.max(count, own);
+  });
+  if (count > rowsMax) {
+    throw new AppError('batch_too_large', `The request has ${count} rows; at most ${rowsMax} go in one. Split it.`);
+  }
+  return count;
+}
+
+/** Reads the `features` object at `at` into the model's inputs, in the model's order; `elementsMax` bounds each. */
+export function readInputs(
+  bytes: Buffer,
+  at: number,
+  signature: ModelSignature,
+  elementsMax: number,
+): Tensor[] {
+  const { members } = objectMembers(bytes, at);
+  assertInputNames(signature, members.map((member) => member.key));
+  return signature.inputs.map((spec) => {
+    const member = members.find(({ key }) => key === spec.name) as Member;
+    return readFloats(bytes, member, spec, elementsMax) ?? readSlow(bytes, member, spec);
+  });
+}

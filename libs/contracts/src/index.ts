@@ -16,6 +16,7 @@ export {
   Stage,
 } from './events/model-version.ts';
 export {
+  PipelineCancelled,
   PipelineConversionRequested,
   PipelineDatasetRequested,
   PipelineFailed,
@@ -33,7 +34,7 @@ export {
   jobTransitions,
   WorkerPool,
 } from './jobs/job.ts';
-export { ConvertSpec, DatasetInput, IngestSpec, PipelineRequest, TrainSpec } from './jobs/specs.ts';
+export { ConvertSpec, DatasetInput, IngestSpec, TrainSpec } from './jobs/specs.ts';
 export type { WorkerMethod } from './jobs/worker-protocol.ts';
 export {
   AnnounceReply,

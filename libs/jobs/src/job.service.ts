@@ -141,7 +141,13 @@ export function createJobService(options: JobServiceOptions) {
   async function fail(tx: Executor, job: JobRow, error: WireError): Promise<void> {
     const row = await jobs.finish(tx, job.id, { state: 'failed', error });
     if (row === undefined) return;
-    await outbox.append(tx, events.failed, job.id, { jobId: job.id, kind, attempt: job.attempts, error });
+    await outbox.append(tx, events.failed, job.id, {
+      jobId: job.id,
+      kind,
+      attempt: job.attempts,
+      spec: job.spec,
+      error,
+    });
     // a copy among the dead letters, so that an operator can send the job back
     const consumer = `${service}-jobs`;
     await outbox.appendMessage(tx, {
@@ -167,7 +173,7 @@ export function createJobService(options: JobServiceOptions) {
       error: { code: 'job_cancelled', message: 'The job was cancelled.' },
     });
     if (row === undefined) return;
-    await outbox.append(tx, events.cancelled, job.id, { jobId: job.id, kind });
+    await outbox.append(tx, events.cancelled, job.id, { jobId: job.id, kind, spec: job.spec });
     await hooks.onCancelled?.(tx, row);
   }
 

@@ -9,6 +9,7 @@ import {
   ModelVersionStageChanged,
 } from './model-version.ts';
 import {
+  PipelineCancelled,
   PipelineConversionRequested,
   PipelineDatasetRequested,
   PipelineFailed,
@@ -25,6 +26,7 @@ export const eventCatalog: readonly EventDefinition[] = [
   PipelineRegistrationRequested,
   PipelineSucceeded,
   PipelineFailed,
+  PipelineCancelled,
   ...Object.values(TrainingJobEvents),
   ...Object.values(ConversionJobEvents),
   ...Object.values(IngestJobEvents),

@@ -19,8 +19,14 @@ const succeeded = Type.Object({
   spec: JsonObject,
   result: JobResult,
 });
-const failed = Type.Object({ jobId: Uuid, kind: JobKind, attempt: Type.Integer(), error: WireError });
-const cancelled = Type.Object({ jobId: Uuid, kind: JobKind });
+const failed = Type.Object({
+  jobId: Uuid,
+  kind: JobKind,
+  attempt: Type.Integer(),
+  spec: JsonObject,
+  error: WireError,
+});
+const cancelled = Type.Object({ jobId: Uuid, kind: JobKind, spec: JsonObject });
 const retryRequested = Type.Object({ jobId: Uuid });
 
 const facts = <const A extends string>(aggregate: A, what: string) => ({

@@ -54,3 +54,9 @@ export const PipelineFailed = defineEvent({
   doc: 'A pipeline ended without a model version; `stage` says where.',
   data: Type.Object({ pipelineId: Uuid, stage: Type.String(), error: WireError }),
 });
+
+export const PipelineCancelled = defineEvent({
+  name: 'pipeline.cancelled',
+  doc: 'A pipeline was cancelled; whoever works for it stops.',
+  data: Type.Object({ pipelineId: Uuid, stage: Type.String() }),
+});

@@ -30,6 +30,8 @@ export type IngestSpec = Static<typeof IngestSpec>;
 
 /** Spec of a `convert` job: files of a trained model (`saved_model/…`, `samples.npz`, `meta.json`) to ONNX. */
 export const ConvertSpec = Type.Object({
+  /** The pipeline that asked for it, if one did. */
+  requestId: Type.Optional(Uuid),
   source: Type.Object({
     trainingJobId: Type.Optional(Uuid),
     files: Type.Array(ArtifactRef, { minItems: 1, maxItems: 10_000 }),
@@ -42,15 +44,3 @@ export const ConvertSpec = Type.Object({
   tolerance: Type.Number({ exclusiveMinimum: 0, maximum: 1 }),
 });
 export type ConvertSpec = Static<typeof ConvertSpec>;
-
-/** What should happen to a trained model: convert it, then register it under a name. */
-export const PipelineRequest = Type.Object(
-  {
-    model: Name,
-    version: Type.Optional(Name),
-    opset: Type.Optional(Type.Integer({ minimum: 13, maximum: 18 })),
-    tolerance: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
-  },
-  { additionalProperties: false },
-);
-export type PipelineRequest = Static<typeof PipelineRequest>;

@@ -1,0 +1,44 @@
+export { apiKeyId, apiKeySha256, createApiKey } from './auth/api-key.ts';
+export type { Auth, AuthMode, Credentials } from './auth/auth.ts';
+export { createAuth, localPrincipal } from './auth/auth.ts';
+export { KeyRecord, KeySet, SignedKeySet, signKeySet, verifyKeySet } from './auth/key-set.ts';
+export type { KeySetClient, KeySetSource } from './auth/key-set-client.ts';
+export {
+  createKeySetClient,
+  createKeySetHolder,
+  KEY_SET_CHANGED_SUBJECT,
+  KEY_SET_REFRESH_MS,
+  KEY_SET_SUBJECT,
+} from './auth/key-set-client.ts';
+export { isLoopbackAddress, isLoopbackBinding, isLoopbackHost, isLoopbackOrigin } from './auth/loopback.ts';
+export type { Principal, Scope } from './auth/scopes.ts';
+export { isScope, scopes } from './auth/scopes.ts';
+export type { LoadedConfig } from './config/config.ts';
+export { ConfigError, configTable, EXIT_CONFIG, loadConfig } from './config/config.ts';
+export { authConfig, databaseConfig, natsConfig, s3Config, serviceConfig } from './config/config-parts.ts';
+export { anonymousPrincipal } from './http/auth-hook.ts';
+export type { HttpApp, HttpOptions } from './http/create-http.ts';
+export { BODY_LIMIT_BYTES, createHttp, KEEP_ALIVE_TIMEOUT_MS } from './http/create-http.ts';
+export type { ReadinessChecks } from './http/health.ts';
+export { Readiness } from './http/health.ts';
+export { assertSafeBinding, listenHttp } from './http/listen.ts';
+export { PROBLEM_CONTENT_TYPE, Problem, retryAfterSeconds, toAppError, toProblem } from './http/problem.ts';
+export type { Logger } from './logger.ts';
+export { createLogger, redactSecrets } from './logger.ts';
+export type { Metrics } from './metrics.ts';
+export { createMetrics, SECONDS_BUCKETS } from './metrics.ts';
+export {
+  decodeCursor,
+  encodeCursor,
+  PAGE_LIMIT_DEFAULT,
+  PAGE_LIMIT_MAX,
+  pageOf,
+  pageQuery,
+  toPage,
+} from './page.ts';
+export type { Platform, PlatformOptions } from './platform.ts';
+export { connectPlatform } from './platform.ts';
+export type { Running } from './run-service.ts';
+export { exitOnConfigError, runService } from './run-service.ts';
+export type { Tracing } from './tracing.ts';
+export { startTracing } from './tracing.ts';

@@ -1,0 +1,82 @@
+import { readFileSync } from 'node:fs';
+import type { Bus, BusTables, Outbox, OutboxRelay } from '@millrace/bus';
+import { connectBus, createOutbox, createOutboxRelay, ensureStreams } from '@millrace/bus';
+import type { Database } from '@millrace/database';
+import { createDatabase, migrate } from '@millrace/database';
+import type { Auth, AuthMode } from './auth/auth.ts';
+import { createAuth } from './auth/auth.ts';
+import { createKeySetClient, KEY_SET_CHANGED_SUBJECT, KEY_SET_SUBJECT } from './auth/key-set-client.ts';
+import type { ReadinessChecks } from './http/health.ts';
+import type { Logger } from './logger.ts';
+
+const KEY_SET_TIMEOUT_MS = 2_000;
+
+export type PlatformOptions = {
+  /** Name of the service; its Postgres schema may differ. */
+  service: string;
+  schema: string;
+  busTables: BusTables;
+  /** Folder of the service's SQL migrations. */
+  migrationsFolder: string;
+  logger: Logger;
+  config: {
+    readonly databaseUrl: string;
+    readonly natsUrl: string;
+    readonly natsInboxPrefix: string;
+    readonly authMode: AuthMode;
+    readonly authPublicKeyFile: string;
+  };
+};
+
+/** What nearly every service stands on: its database (migrated), the bus (streams ensured), outbox, auth. */
+export type Platform = {
+  readonly database: Database;
+  readonly bus: Bus;
+  readonly outbox: Outbox;
+  readonly relay: OutboxRelay;
+  readonly auth: Auth;
+  /** Checks for `/health/ready`: a write to Postgres is not needed, a JetStream answer is. */
+  readonly readiness: ReadinessChecks;
+  /** Closes in the order that loses nothing: relay, auth, bus, database. */
+  close(): Promise<void>;
+};
+
+/** Migrates, connects and starts the outbox relay. Throws when Postgres or NATS cannot be reached at start. */
+export async function connectPlatform(options: PlatformOptions): Promise<Platform> {
+  const { service, schema, busTables, logger, config } = options;
+  await migrate({ url: config.databaseUrl, schema, folder: options.migrationsFolder });
+  const database = createDatabase({
+    url: config.databaseUrl,
+    applicationName: service,
+    onError: (error) => logger.warn({ err: error }, 'A Postgres connection broke; the pool opens another.'),
+  });
+  const bus = await connectBus({
+    url: config.natsUrl,
+    name: service,
+    inboxPrefix: config.natsInboxPrefix,
+    logger,
+  });
+  await ensureStreams(bus);
+  const relay = createOutboxRelay({ database, tables: busTables, bus, schema });
+  relay.start();
+  const keySet = createKeySetClient({
+    publicKeyPem: readFileSync(config.authPublicKeyFile, 'utf8'),
+    fetch: async () => (await bus.nc.request(KEY_SET_SUBJECT, '{}', { timeout: KEY_SET_TIMEOUT_MS })).json(),
+    onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
+    logger,
+  });
+  return {
+    database,
+    bus,
+    outbox: createOutbox(busTables, service),
+    relay,
+    auth: createAuth({ mode: config.authMode, keySet, logger }),
+    readiness: { postgres: () => database.ping(), nats: () => bus.ping() },
+    async close() {
+      await relay.stop();
+      keySet.close();
+      await bus.close();
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,87 @@
+import type { Logger } from '../logger.ts';
+import type { KeyRecord, KeySet } from './key-set.ts';
+import { verifyKeySet } from './key-set.ts';
+
+/** Where the auth plugin looks keys up. */
+export type KeySetSource = {
+  /** False until the first verified key set came; until then nobody can be told apart. */
+  isReady(): boolean;
+  find(keyId: string): KeyRecord | undefined;
+};
+
+export type KeySetClient = KeySetSource & {
+  /** Asks for the set now; true when a newer or equal one was taken over. Never throws. */
+  refresh(): Promise<boolean>;
+  close(): void;
+};
+
+/** Request/reply method of the gateway that answers with the signed key set. */
+export const KEY_SET_SUBJECT = 'millrace.rpc.gateway.key-set';
+/** Hint (core NATS) that a key was made or revoked; the set is then asked for at once. */
+export const KEY_SET_CHANGED_SUBJECT = 'millrace.ctl.key-set.changed';
+/** How often the set is asked for when no hint comes: the longest a revoked key lives when hints are lost. */
+export const KEY_SET_REFRESH_MS = 30_000;
+const FIRST_RETRY_MS = 500;
+
+/** A key set held in memory, for the gateway itself and for tests. */
+export function createKeySetHolder(): KeySetSource & { replace(keySet: KeySet): void } {
+  let records: ReadonlyMap<string, KeyRecord> | undefined;
+  return {
+    isReady: () => records !== undefined,
+    find: (keyId) => records?.get(keyId),
+    replace: (keySet) => {
+      records = new Map(keySet.keys.map((key) => [key.id, key]));
+    },
+  };
+}
+
+/**
+ * Keeps a verified copy of the gateway's key set. `fetch` asks for it (over NATS), `onChanged` may subscribe to the
+ * hint. The last good set stays in use when the gateway does not answer; an older or badly signed one is refused.
+ */
+export function createKeySetClient(options: {
+  publicKeyPem: string;
+  fetch: () => Promise<unknown>;
+  onChanged?: (refresh: () => void) => void;
+  refreshMs?: number;
+  logger: Logger;
+}): KeySetClient {
+  const holder = createKeySetHolder();
+  const refreshMs = options.refreshMs ?? KEY_SET_REFRESH_MS;
+  let issuedAt = '';
+  let timer: NodeJS.Timeout | undefined;
+  let isClosed = false;
+
+  async function refresh(): Promise<boolean> {
+    try {
+      const keySet = verifyKeySet(await options.fetch(), options.publicKeyPem);
+      if (Date.parse(keySet.issuedAt) < Date.parse(issuedAt)) return false;
+      issuedAt = keySet.issuedAt;
+      holder.replace(keySet);
+      return true;
+    } catch (error) {
+      const message = 'The key set could not be refreshed; the last good one stays in use.';
+      options.logger[holder.isReady() ? 'warn' : 'debug']({ err: error }, message);
+      return false;
+    }
+  }
+
+  async function loop(): Promise<void> {
+    await refresh();
+    if (isClosed) return;
+    timer = setTimeout(() => void loop(), holder.isReady() ? refreshMs : Math.min(FIRST_RETRY_MS, refreshMs));
+    timer.unref();
+  }
+
+  void loop();
+  options.onChanged?.(() => void refresh());
+  return {
+    isReady: holder.isReady,
+    find: holder.find,
+    refresh,
+    close: () => {
+      isClosed = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import type { Span } from '@opentelemetry/api';
+import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Metrics } from '../metrics.ts';
+
+const spans = new WeakMap<FastifyRequest, Span>();
+
+/** Measures each request by route, method and status, and puts it into a trace that continues the caller's. */
+export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: string): void {
+  const seconds = metrics.histogram({
+    name: 'http_request_seconds',
+    help: 'Time from the first byte of a request to the end of its answer.',
+    labels: ['method', 'route', 'status'],
+  });
+  const tracer = trace.getTracer(`millrace.${service}`);
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    const parent = propagation.extract(context.active(), request.headers);
+    const route = request.routeOptions.url ?? 'unknown';
+    const span = tracer.startSpan(
+      `${request.method} ${route}`,
+      { kind: SpanKind.SERVER, attributes: { 'http.request.method': request.method, 'http.route': route } },
+      parent,
+    );
+    if (span.isRecording()) spans.set(request, span);
+    context.with(trace.setSpan(parent, span), done);
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    seconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    endSpan(request, reply.statusCode);
+    done();
+  });
+  app.addHook('onRequestAbort', (request, done) => {
+    endSpan(request, 499);
+    done();
+  });
+}
+
+function endSpan(request: FastifyRequest, status: number): void {
+  const span = spans.get(request);
+  if (span === undefined) return;
+  spans.delete(request);
+  span.setAttribute('http.response.status_code', status);
+  if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
+}

@@ -1,0 +1,1 @@
+"""Millrace's conversion worker: trained models of other frameworks to verified ONNX."""

@@ -1,0 +1,105 @@
+"""One conversion from source folder to `model.onnx` and `conversion.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import parity as parity_check
+from .convert import MODEL_FILE, OPSET_DEFAULT, SIGNATURE_DEFAULT, TAG_DEFAULT, Converted, Progress, convert_saved_model
+from .digests import folder_size_bytes, sha256_file
+from .runtime import load_all
+
+REPORT_FILE = 'conversion.json'
+SAVED_MODEL_FOLDER = 'saved_model'
+REQUIREMENTS_FILE = Path(__file__).resolve().parents[2] / 'requirements.txt'
+LATENCY_RUNS = 20
+LATENCY_WARM_UPS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to convert to; `tolerance` is the largest absolute difference allowed on the samples."""
+
+    opset: int = OPSET_DEFAULT
+    tag: str = TAG_DEFAULT
+    signature: str = SIGNATURE_DEFAULT
+    tolerance: float = parity_check.TOLERANCE_DEFAULT
+
+
+def environment_digest() -> str:
+    """SHA-256 of the hash-pinned requirements of this environment."""
+    return sha256_file(REQUIREMENTS_FILE)
+
+
+def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: Progress) -> dict[str, Any]:
+    """Converts `source_dir/saved_model`, checks parity, writes both files to `out_dir` and returns the report.
+
+    Nothing is written unless parity holds. Raises `conversion_failed` and `parity_failed`.
+    """
+    started = time.monotonic()
+    source = source_dir / SAVED_MODEL_FOLDER
+    converted = convert_saved_model(
+        source, opset=options.opset, tag=options.tag, signature=options.signature, progress=progress
+    )
+    progress('parity')
+    reference = find_reference(source_dir, options, converted)
+    parity = parity_check.measure(converted.data, reference, options.tolerance)
+    progress('measure')
+    report = {
+        'format': 'onnx',
+        **describe(converted),
+        'tag': options.tag,
+        'signature': options.signature,
+        'strippedLayers': converted.stripped,
+        'parity': parity.to_json(),
+        'latencyMsP50': latency_ms_p50(converted.data, reference),
+        'sizes': {'onnxBytes': len(converted.data), 'savedModelBytes': folder_size_bytes(source)},
+        'digests': {MODEL_FILE: hashlib.sha256(converted.data).hexdigest()},
+        'tools': load_all(),
+        'environmentDigest': environment_digest(),
+        'seconds': round(time.monotonic() - started, 3),
+    }
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / MODEL_FILE).write_bytes(converted.data)
+    (out_dir / REPORT_FILE).write_text(json.dumps(report, indent=2, sort_keys=True) + '\n')
+    return report
+
+
+def describe(converted: Converted) -> dict[str, Any]:
+    """What the ONNX file itself says: opset, IR version, inputs and outputs."""
+    return {
+        'opset': converted.opset,
+        'irVersion': converted.ir_version,
+        'inputs': [info.to_json() for info in converted.inputs],
+        'outputs': [info.to_json() for info in converted.outputs],
+    }
+
+
+def find_reference(source_dir: Path, options: Options, converted: Converted) -> parity_check.Reference:
+    """The training export's samples where there are some, else the SavedModel's own answers."""
+    samples = source_dir / parity_check.SAMPLES_FILE
+    if samples.is_file():
+        return parity_check.read_samples(samples, converted)
+    return parity_check.ask_framework(source_dir / SAVED_MODEL_FOLDER, options.tag, options.signature, converted)
+
+
+def latency_ms_p50(data: bytes, reference: parity_check.Reference) -> float:
+    """Median time of one row on one thread, in ms, over LATENCY_RUNS runs after warm-up."""
+    session = parity_check.open_session(data, threads=1)
+    is_batched = all(value.shape and not isinstance(value.shape[0], int) for value in session.get_inputs())
+    feeds = {name: np.ascontiguousarray(v[:1]) if is_batched else v for name, v in reference.inputs.items()}
+    times: list[float] = []
+    for index in range(LATENCY_WARM_UPS + LATENCY_RUNS):
+        before = time.perf_counter()
+        session.run(None, feeds)
+        if index >= LATENCY_WARM_UPS:
+            times.append((time.perf_counter() - before) * 1000)
+    return round(statistics.median(times), 3)

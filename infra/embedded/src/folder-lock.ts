@@ -10,7 +10,8 @@ const WAIT_LIMIT_MS = 20 * 60_000;
 export async function withFolderLock<T>(lockFile: string, work: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + WAIT_LIMIT_MS;
   while (!tryLock(lockFile)) {
-    if (Date.now() > deadline) throw new LaunchError('lock', `${lockFile} is held by another run; end it first`);
+    if (Date.now() > deadline)
+      throw new LaunchError('lock', `${lockFile} is held by another run; end it first`);
     await delay(RETRY_MS);
   }
   try {

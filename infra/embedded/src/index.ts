@@ -1,4 +1,10 @@
-export { type Connection, readConnection, removeConnection, supervisorOf, writeConnection } from './connection.ts';
+export {
+  type Connection,
+  readConnection,
+  removeConnection,
+  supervisorOf,
+  writeConnection,
+} from './connection.ts';
 export { folderSize } from './folder-size.ts';
 export { environmentsRoot, type Home, homeRoot, openHome, REPOSITORY_ROOT } from './home.ts';
 export {
@@ -12,12 +18,20 @@ export {
 export { ensureKeys, type KeyFiles } from './keys.ts';
 export { LaunchError } from './launch-error.ts';
 export { type EmbeddedNats, type NatsOptions, startNats } from './nats.ts';
-export { endProcesses, isAlive, livePids, type ProcessId, readPidFile, startTicksOf, writePidFile } from './pid-file.ts';
+export {
+  endProcesses,
+  isAlive,
+  livePids,
+  type ProcessId,
+  readPidFile,
+  startTicksOf,
+  writePidFile,
+} from './pid-file.ts';
 export { freePort, isPortFree, requirePort } from './ports.ts';
 export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
 export { logTail, type ManagedProcess, type ProcessExit, type ProcessSpec, startProcess } from './process.ts';
 export { findPython, type Python } from './python.ts';
-export { type Environment, type EnvironmentName, ENVIRONMENTS, ensureEnvironment } from './python-env.ts';
+export { ENVIRONMENTS, type Environment, type EnvironmentName, ensureEnvironment } from './python-env.ts';
 export { deleteBucket, ensureBucket, isBucketWritable, type S3Target } from './s3-probe.ts';
 export { type EmbeddedSeaweed, type SeaweedOptions, type SeaweedPorts, startSeaweed } from './seaweedfs.ts';
 export { loadSecrets, type Secrets } from './secrets.ts';

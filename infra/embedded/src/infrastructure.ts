@@ -3,7 +3,7 @@ import type { Home } from './home.ts';
 import { LaunchError } from './launch-error.ts';
 import { type EmbeddedNats, startNats } from './nats.ts';
 import { type EmbeddedPostgres, startPostgres } from './postgres.ts';
-import { type EmbeddedSeaweed, EMBEDDED_S3_REGION, type SeaweedPorts, startSeaweed } from './seaweedfs.ts';
+import { EMBEDDED_S3_REGION, type EmbeddedSeaweed, type SeaweedPorts, startSeaweed } from './seaweedfs.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
 
 const DATABASE = 'millrace';

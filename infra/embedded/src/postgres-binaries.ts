@@ -35,6 +35,8 @@ function installed(): { native: string; version: string } {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
     return { native: join(root, 'native'), version };
   } catch (cause) {
-    throw new LaunchError('postgres', `the package ${name} is missing; run \`npm ci\` (Linux x64 only)`, { cause });
+    throw new LaunchError('postgres', `the package ${name} is missing; run \`npm ci\` (Linux x64 only)`, {
+      cause,
+    });
   }
 }

@@ -8,7 +8,13 @@ import { freePort } from './ports.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import { type ManagedProcess, type ProcessSpec, startProcess } from './process.ts';
 import { serverEnvironment } from './server-environment.ts';
-import { canRead, makeOwnedFolder, openFolderFor, type ServerUser, unprivilegedUser } from './unprivileged-user.ts';
+import {
+  canRead,
+  makeOwnedFolder,
+  openFolderFor,
+  type ServerUser,
+  unprivilegedUser,
+} from './unprivileged-user.ts';
 
 const run = promisify(execFile);
 const MAJOR_VERSION = '18';
@@ -70,7 +76,12 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   return { process, port, url: urlOf(options.password, port, options.database), dataFolder, notices };
 }
 
-function spec(bin: string, data: string, port: number, options: PostgresOptions): Omit<ProcessSpec, 'isReady'> {
+function spec(
+  bin: string,
+  data: string,
+  port: number,
+  options: PostgresOptions,
+): Omit<ProcessSpec, 'isReady'> {
   const settings: Record<string, string> = {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',

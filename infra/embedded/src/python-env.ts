@@ -1,7 +1,15 @@
-import { createHash } from 'node:crypto';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { withFolderLock } from './folder-lock.ts';
 import { folderSize } from './folder-size.ts';
 import { REPOSITORY_ROOT } from './home.ts';
@@ -75,7 +83,13 @@ export async function ensureEnvironment(
   });
 }
 
-type BuildInput = { folder: string; requirements: string; python: Python; root: string; env: NodeJS.ProcessEnv };
+type BuildInput = {
+  folder: string;
+  requirements: string;
+  python: Python;
+  root: string;
+  env: NodeJS.ProcessEnv;
+};
 
 async function build(name: EnvironmentName, input: BuildInput): Promise<void> {
   const { folder, requirements, python, root, env } = input;
@@ -100,7 +114,8 @@ async function build(name: EnvironmentName, input: BuildInput): Promise<void> {
 export function uvEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const uv: NodeJS.ProcessEnv = { ...env, UV_NO_PROGRESS: '1', UV_PYTHON_DOWNLOADS: 'never' };
   delete uv.VIRTUAL_ENV;
-  if (env.PIP_FIND_LINKS && !env.UV_FIND_LINKS) uv.UV_FIND_LINKS = env.PIP_FIND_LINKS.trim().replaceAll(/\s+/g, ',');
+  if (env.PIP_FIND_LINKS && !env.UV_FIND_LINKS)
+    uv.UV_FIND_LINKS = env.PIP_FIND_LINKS.trim().replaceAll(/\s+/g, ',');
   if (env.PIP_INDEX_URL && !env.UV_DEFAULT_INDEX) uv.UV_DEFAULT_INDEX = env.PIP_INDEX_URL;
   if (env.PIP_CERT && !env.SSL_CERT_FILE) uv.SSL_CERT_FILE = env.PIP_CERT;
   return uv;
@@ -116,14 +131,23 @@ function install(
   const log = createWriteStream(logFile, { flags: 'a' });
   log.write(`$ ${command} ${args.join(' ')}\n`);
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: INSTALL_TIMEOUT_MS });
+    const child = spawn(command, args, {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: INSTALL_TIMEOUT_MS,
+    });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
-    child.once('error', (cause) => reject(new LaunchError(`environment ${name}`, cause.message, { cause, logFile })));
+    child.once('error', (cause) =>
+      reject(new LaunchError(`environment ${name}`, cause.message, { cause, logFile })),
+    );
     child.once('close', (code) => {
       log.end(() => {
         if (code === 0) resolve();
-        else reject(new LaunchError(`environment ${name}`, `installing failed:\n${logTail(logFile)}\n`, { logFile }));
+        else
+          reject(
+            new LaunchError(`environment ${name}`, `installing failed:\n${logTail(logFile)}\n`, { logFile }),
+          );
       });
     });
   });
@@ -147,7 +171,9 @@ function readLock(name: EnvironmentName, requirements: string): string {
 }
 
 function digestOf(lock: string, python: Python): string {
-  return createHash('sha256').update(`${LAYOUT}\n${python.version}\n${python.executable}\n${lock}`).digest('hex');
+  return createHash('sha256')
+    .update(`${LAYOUT}\n${python.version}\n${python.executable}\n${lock}`)
+    .digest('hex');
 }
 
 function stampFile(folder: string): string {

@@ -29,7 +29,10 @@ export async function findPython(env: NodeJS.ProcessEnv): Promise<Python> {
   }
   const seen = rejected.length > 0 ? ` Found ${rejected.join('; ')}.` : '';
   const fix = 'Install Python 3.11 or 3.12 (Debian, Ubuntu: apt install python3.11 python3.11-venv)';
-  throw new LaunchError('python', `needs Python 3.11 or 3.12.${seen} ${fix}, or set MILLRACE_PYTHON to its path`);
+  throw new LaunchError(
+    'python',
+    `needs Python 3.11 or 3.12.${seen} ${fix}, or set MILLRACE_PYTHON to its path`,
+  );
 }
 
 /** The Python, or why it does not fit; an empty reason means that there is no such command. */

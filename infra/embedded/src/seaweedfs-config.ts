@@ -3,7 +3,11 @@ import type { S3Credentials } from './seaweedfs.ts';
 const KEYED_SECTIONS = ['jwt.signing', 'jwt.signing.read', 'jwt.filer_signing', 'jwt.filer_signing.read'];
 
 /** The identities file: `services` administers, `worker` reads, writes and lists in the one bucket. */
-export function identities(input: { bucket: string; services: S3Credentials; worker: S3Credentials }): string {
+export function identities(input: {
+  bucket: string;
+  services: S3Credentials;
+  worker: S3Credentials;
+}): string {
   const identity = (name: string, key: S3Credentials, actions: string[]): object => ({
     name,
     credentials: [{ accessKey: key.accessKeyId, secretKey: key.secretAccessKey }],

@@ -56,7 +56,9 @@ export async function startSeaweed(options: SeaweedOptions): Promise<EmbeddedSea
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const configFile = join(options.dataFolder, 's3.json');
   writeFileSync(configFile, identities(options), { mode: 0o600 });
-  writeFileSync(join(options.dataFolder, 'security.toml'), securityToml(options.internalKeys), { mode: 0o600 });
+  writeFileSync(join(options.dataFolder, 'security.toml'), securityToml(options.internalKeys), {
+    mode: 0o600,
+  });
   removeSockets(ports);
   const endpoint = `http://127.0.0.1:${ports.s3}`;
   const target = { endpoint, region: EMBEDDED_S3_REGION, bucket: options.bucket, ...options.services };

@@ -22,7 +22,10 @@ export function unprivilegedUser(): ServerUser | null {
     const entry = entries.find((fields) => fields[0] === name);
     if (entry) return { name, uid: Number(entry[2]), gid: Number(entry[3]) };
   }
-  throw new LaunchError('postgres', `needs a user other than root: make one with \`useradd --system postgres\``);
+  throw new LaunchError(
+    'postgres',
+    `needs a user other than root: make one with \`useradd --system postgres\``,
+  );
 }
 
 /** Whether the user can enter and read a folder, every parent of it included. */
@@ -37,7 +40,9 @@ export function canExecute(file: string, user: ServerUser): boolean {
 
 function runAs(user: ServerUser, script: string, argument: string): boolean {
   const { uid, gid } = user;
-  return spawnSync('/bin/sh', ['-c', script, 'sh', argument], { uid, gid, cwd: '/', stdio: 'ignore' }).status === 0;
+  return (
+    spawnSync('/bin/sh', ['-c', script, 'sh', argument], { uid, gid, cwd: '/', stdio: 'ignore' }).status === 0
+  );
 }
 
 /** A folder of ours, outside any closed home, that stands in for `folder`; the same one each time. */
@@ -48,12 +53,18 @@ export function openFolderFor(folder: string, user: ServerUser): string {
     mkdirSync(open, { recursive: true, mode: 0o755 });
     const stat = lstatSync(open);
     if (!stat.isDirectory() || stat.uid !== process.getuid?.()) {
-      throw new LaunchError('postgres', `${open} belongs to somebody else; remove it, or set MILLRACE_HOME to an open folder`);
+      throw new LaunchError(
+        'postgres',
+        `${open} belongs to somebody else; remove it, or set MILLRACE_HOME to an open folder`,
+      );
     }
     chmodSync(open, 0o755);
     return open;
   }
-  throw new LaunchError('postgres', `no folder that user ${user.name} can enter; set MILLRACE_HOME to one, such as /srv/millrace`);
+  throw new LaunchError(
+    'postgres',
+    `no folder that user ${user.name} can enter; set MILLRACE_HOME to one, such as /srv/millrace`,
+  );
 }
 
 /** Makes a folder that belongs to the user alone. */

@@ -1,0 +1,22 @@
+export { createTestBucket, type TestBucket } from './bucket.ts';
+export { createTestDatabase, type TestDatabase } from './database.ts';
+export { eventually } from './eventually.ts';
+export { createFaultProxy, type FaultProxy } from './fault-proxy.ts';
+export {
+  type PrivateNats,
+  type PrivatePostgres,
+  type PrivateS3,
+  type ServerControl,
+  startNats,
+  startPostgres,
+  startS3,
+} from './private-server.ts';
+export { TEST_INFRA_VARIABLE, type TestInfra, testInfra } from './test-infra.ts';
+export {
+  listeningPort,
+  type ServiceProcess,
+  startServiceProcess,
+  startTestProcess,
+  type TestProcess,
+  type TestProcessSpec,
+} from './test-process.ts';

@@ -55,3 +55,11 @@ export {
   workerMethods,
 } from './jobs/worker-protocol.ts';
 export { ArtifactRef, JsonObject, Name, Sha256, Timestamp, Uuid, WireError } from './primitives.ts';
+export {
+  LoadVersionReply,
+  LoadVersionRequest,
+  loadVersionMethod,
+  ResolvedVersion,
+  ResolveVersionRequest,
+  resolveVersionMethod,
+} from './rpc/model-serving.ts';

@@ -28,6 +28,7 @@ export type Prediction = Static<typeof Prediction>;
 /**
  * A batch of predictions of one model version, on `millrace.tel.prediction.<modelVersionId>`.
  * `dropped` counts predictions that the sender had to give up since its last batch of this version.
+ * A batch without predictions reports only those.
  */
 export const PredictionBatch = Type.Object({
   batchId: Uuid,
@@ -38,6 +39,6 @@ export const PredictionBatch = Type.Object({
   version: Type.String(),
   framework: Type.String(),
   dropped: Type.Integer({ minimum: 0 }),
-  predictions: Type.Array(Prediction, { minItems: 1, maxItems: 1000 }),
+  predictions: Type.Array(Prediction, { maxItems: 1000 }),
 });
 export type PredictionBatch = Static<typeof PredictionBatch>;

@@ -1,0 +1,44 @@
+import type { Static } from 'typebox';
+import Type from 'typebox';
+import { Stage } from '../events/model-version.ts';
+import { ArtifactRef, JsonObject, Name, Sha256, Uuid } from '../primitives.ts';
+
+/** `millrace.rpc.registry.resolve`: a version by id, or by model name and label or ordinal (default: see the reply). */
+export const ResolveVersionRequest = Type.Object({
+  modelVersionId: Type.Optional(Uuid),
+  model: Type.Optional(Name),
+  version: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+});
+export type ResolveVersionRequest = Static<typeof ResolveVersionRequest>;
+
+/** What a server needs to verify and load a version; without a version asked for, production else the newest. */
+export const ResolvedVersion = Type.Object({
+  modelVersionId: Uuid,
+  modelId: Uuid,
+  model: Name,
+  version: Type.String({ description: 'The label.' }),
+  ordinal: Type.Integer({ minimum: 1 }),
+  stage: Stage,
+  framework: Type.String(),
+  packageDigest: Sha256,
+  manifest: Type.Object({ files: Type.Array(ArtifactRef, { minItems: 1 }) }),
+  /** OpenSSF Model Signing bundle over the files of the manifest. */
+  signature: JsonObject,
+  servingFile: Type.String({ description: 'Path in the manifest of the ONNX graph that is run.' }),
+});
+export type ResolvedVersion = Static<typeof ResolvedVersion>;
+
+/** The method `resolve` of the registry. */
+export const resolveVersionMethod = { request: ResolveVersionRequest, reply: ResolvedVersion };
+
+export const LoadVersionRequest = Type.Object({ modelVersionId: Uuid });
+/** Answered once the version is verified, loaded and warm. */
+export const LoadVersionReply = Type.Object({
+  modelVersionId: Uuid,
+  loadMs: Type.Number({ minimum: 0 }),
+  warmUpMs: Type.Number({ minimum: 0 }),
+});
+export type LoadVersionReply = Static<typeof LoadVersionReply>;
+
+/** The method `load` of inference. */
+export const loadVersionMethod = { request: LoadVersionRequest, reply: LoadVersionReply };

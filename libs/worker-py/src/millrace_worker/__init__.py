@@ -1,0 +1,1 @@
+"""The Python side of the worker protocol: claim, run in a child process, checkpoint, complete."""

@@ -1,0 +1,1 @@
+"""Messages and error codes, generated from libs/contracts."""

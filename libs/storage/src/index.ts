@@ -1,0 +1,4 @@
+export type { StorageOptions } from './client.ts';
+export { blobKey } from './keys.ts';
+export type { BlobRef, PutBlobOptions, Storage } from './storage.ts';
+export { BUFFER_BYTES_MAX, createStorage } from './storage.ts';

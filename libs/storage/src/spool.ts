@@ -1,0 +1,108 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { AppError } from '@millrace/contracts';
+
+/** Uploads up to this size are hashed in memory, larger ones in a file. */
+export const SPOOL_MEMORY_BYTES = 4 * 1024 * 1024;
+
+/** Bytes whose digest is known, ready to be read again in parts. */
+export type Spooled = {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  read(start: number, length: number): Promise<Buffer>;
+  dispose(): Promise<void>;
+};
+
+/** A buffer as it is, with its digest. */
+export function spoolBuffer(bytes: Buffer): Spooled {
+  return {
+    sha256: createHash('sha256').update(bytes).digest('hex'),
+    sizeBytes: bytes.length,
+    read: async (start, length) => bytes.subarray(start, start + length),
+    dispose: async () => undefined,
+  };
+}
+
+/**
+ * Reads a stream to its end while hashing it: in memory while it is small, else in a file that `dispose` removes.
+ * Throws `payload_too_large` as soon as it is over `maxBytes`; a stream that fails leaves nothing behind.
+ */
+export async function spoolStream(
+  source: Readable,
+  options: { spoolDir?: string | undefined; maxBytes?: number | undefined },
+): Promise<Spooled> {
+  const hash = createHash('sha256');
+  const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
+  let chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  let file: { handle: FileHandle; path: string } | undefined;
+  const dispose = async () => {
+    if (file === undefined) return;
+    const { handle, path } = file;
+    file = undefined;
+    await handle.close();
+    await rm(path, { force: true });
+  };
+  try {
+    for await (const piece of source) {
+      const chunk = Buffer.isBuffer(piece) ? piece : Buffer.from(piece as Uint8Array | string);
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) {
+        throw new AppError('payload_too_large', `The file is over the bound of ${maxBytes} bytes.`, {
+          details: { limitBytes: maxBytes },
+        });
+      }
+      hash.update(chunk);
+      if (file !== undefined) await writeAll(file.handle, chunk);
+      else if (sizeBytes <= SPOOL_MEMORY_BYTES) chunks.push(chunk);
+      else {
+        file = await openSpool(options.spoolDir ?? tmpdir());
+        for (const held of [...chunks, chunk]) await writeAll(file.handle, held);
+        chunks = [];
+      }
+    }
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  const memory = file === undefined ? Buffer.concat(chunks) : undefined;
+  return {
+    sha256: hash.digest('hex'),
+    sizeBytes,
+    read: async (start, length) =>
+      memory === undefined ? await readAll(file, start, length) : memory.subarray(start, start + length),
+    dispose,
+  };
+}
+
+async function openSpool(folder: string): Promise<{ handle: FileHandle; path: string }> {
+  const path = join(folder, `millrace-spool-${randomUUID()}`);
+  return { handle: await open(path, 'wx+', 0o600), path };
+}
+
+async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
+  let offset = 0;
+  while (offset < chunk.length) {
+    offset += (await handle.write(chunk, offset, chunk.length - offset)).bytesWritten;
+  }
+}
+
+async function readAll(
+  file: { handle: FileHandle } | undefined,
+  start: number,
+  length: number,
+): Promise<Buffer> {
+  if (file === undefined) throw new Error('The spooled bytes were disposed of.');
+  const bytes = Buffer.allocUnsafe(length);
+  let offset = 0;
+  while (offset < length) {
+    const { bytesRead } = await file.handle.read(bytes, offset, length - offset, start + offset);
+    if (bytesRead === 0) break;
+    offset += bytesRead;
+  }
+  return bytes.subarray(0, offset);
+}

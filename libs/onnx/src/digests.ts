@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import { dataTypeOf } from './data-type.ts';
+import type { TensorProto } from './generated/onnx_pb.ts';
+import type { OnnxLimits } from './limits.ts';
+import { defaultOnnxLimits } from './limits.ts';
+import { openModel } from './open-model.ts';
+import { tensorBytes } from './tensor-data.ts';
+
+/** `graphDigest` of an ONNX model: SHA-256 (hex) of the bytes of its file. */
+export function onnxGraphDigest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/**
+ * Canonical weights digest of an ONNX model: SHA-256 (hex) over the initialisers of the main graph, sorted by the
+ * UTF-8 bytes of their names. Each adds one line, the JSON array `[name, dtype, [dims…]]` and a line feed, then its
+ * elements row by row, little-endian, as `raw_data` holds them (a string: its length as uint64, then its bytes).
+ * A sparse initialiser counts as two tensors, the second named `<name>#indices`. Whether a tensor is stored raw or
+ * typed makes no difference. Throws as inspectOnnx does for a file whose structure does not hold.
+ */
+export function onnxWeightsDigest(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxLimits): string {
+  const { graph } = openModel(bytes, limits);
+  const named: [string, TensorProto][] = graph.initializer.map((tensor) => [tensor.name, tensor]);
+  for (const { values, indices } of graph.sparseInitializer) {
+    if (values !== undefined) named.push([values.name, values]);
+    if (values !== undefined && indices !== undefined) named.push([`${values.name}#indices`, indices]);
+  }
+  named.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const hash = createHash('sha256');
+  for (const [name, tensor] of named) {
+    const dtype = dataTypeOf(tensor.dataType)?.name ?? '';
+    hash.update(`${JSON.stringify([name, dtype, tensor.dims.map(Number)])}\n`);
+    hash.update(tensorBytes(tensor));
+  }
+  return hash.digest('hex');
+}

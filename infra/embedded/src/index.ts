@@ -5,16 +5,11 @@ export {
   supervisorOf,
   writeConnection,
 } from './connection.ts';
+export { INBOX_PREFIXES, type InfraCoordinates } from './coordinates.ts';
+export { type External, readExternal } from './external.ts';
 export { folderSize } from './folder-size.ts';
 export { environmentsRoot, type Home, homeRoot, openHome, REPOSITORY_ROOT } from './home.ts';
-export {
-  type InfraCoordinates,
-  type InfraOptions,
-  type InfraPorts,
-  type Infrastructure,
-  readExternal,
-  startInfrastructure,
-} from './infrastructure.ts';
+export { type InfraOptions, type InfraPlan, planInfrastructure } from './infrastructure.ts';
 export { ensureKeys, type KeyFiles } from './keys.ts';
 export { LaunchError } from './launch-error.ts';
 export { type EmbeddedNats, type NatsOptions, startNats } from './nats.ts';

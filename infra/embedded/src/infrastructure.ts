@@ -1,100 +1,135 @@
 import { join } from 'node:path';
+import { INBOX_PREFIXES, type InfraCoordinates } from './coordinates.ts';
+import { type External, readExternal } from './external.ts';
 import type { Home } from './home.ts';
 import { LaunchError } from './launch-error.ts';
-import { type EmbeddedNats, startNats } from './nats.ts';
-import { type EmbeddedPostgres, startPostgres } from './postgres.ts';
-import { EMBEDDED_S3_REGION, type EmbeddedSeaweed, type SeaweedPorts, startSeaweed } from './seaweedfs.ts';
+import { natsUrl, startNats } from './nats.ts';
+import type { Part } from './part.ts';
+import { freePort } from './ports.ts';
+import { postgresUrl, startPostgres } from './postgres.ts';
+import { ensureBucket } from './s3-probe.ts';
+import { EMBEDDED_S3_REGION, freeSeaweedPorts, startSeaweed } from './seaweedfs.ts';
 import { loadSecrets, type Secrets } from './secrets.ts';
 
 const DATABASE = 'millrace';
 const BUCKET = 'millrace';
 
-/** Where the three servers are and how to enter them; `services` may do all, `worker` only its own work. */
-export type InfraCoordinates = {
-  database: { url: string };
-  nats: {
-    servicesUrl: string;
-    servicesInboxPrefix: string;
-    workerUrl: string;
-    workerInboxPrefix: string;
-  };
-  s3: {
-    endpoint: string;
-    region: string;
-    bucket: string;
-    accessKeyId: string;
-    secretAccessKey: string;
-    workerAccessKeyId: string;
-    workerSecretAccessKey: string;
-  };
-};
-
-/** Ports to use again, so that a restart finds every address as it was. */
-export type InfraPorts = { postgres?: number; nats?: number; s3?: SeaweedPorts };
-
-/** How to start the servers. */
+/** How to run the servers. */
 export type InfraOptions = {
   home: Home;
   /** Folder of the environment that holds nats-server and weed. */
   toolsFolder: string;
   env: NodeJS.ProcessEnv;
-  ports?: InfraPorts;
   /** For tests: nothing is synced to disk, and servers end at once. */
   isThrowaway?: boolean;
-  /** Told of each part as it becomes ready. */
-  onReady?: (part: string, elapsedMs: number) => void;
+  /** Told what the user should know, such as data kept outside the home. */
+  onNotice?: (notice: string) => void;
 };
 
-/** The running servers; a part that is external is null and is never stopped. */
-export type Infrastructure = {
-  readonly postgres: EmbeddedPostgres | null;
-  readonly nats: EmbeddedNats | null;
-  readonly s3: EmbeddedSeaweed | null;
+/** The servers to start, none for those that are external, and where all of them will be. */
+export type InfraPlan = {
+  readonly parts: readonly Part[];
   readonly coordinates: InfraCoordinates;
-  readonly ports: InfraPorts;
-  readonly notices: readonly string[];
-  /** Stops what was started here: NATS and S3 first, Postgres last. */
-  stop(): Promise<void>;
 };
 
-/** Starts Postgres, NATS and S3 side by side, less those that the environment says are elsewhere. */
-export async function startInfrastructure(options: InfraOptions): Promise<Infrastructure> {
+/** Chooses ports and credentials of Postgres, NATS and S3; nothing is started yet. */
+export async function planInfrastructure(options: InfraOptions): Promise<InfraPlan> {
   const secrets = loadSecrets(options.home.keys);
   const external = readExternal(options.env);
-  const results = await Promise.allSettled([
-    external.database ? null : timed(options, 'postgres', () => embeddedPostgres(options, secrets)),
-    external.nats ? null : timed(options, 'nats', () => embeddedNats(options, secrets)),
-    external.s3 ? null : timed(options, 's3', () => embeddedS3(options, secrets)),
-  ]);
-  const [postgres, nats, s3] = results.map((result) => (result.status === 'fulfilled' ? result.value : null));
-  const servers = {
-    postgres: postgres as EmbeddedPostgres | null,
-    nats: nats as EmbeddedNats | null,
-    s3: s3 as EmbeddedSeaweed | null,
-  };
-  const stop = async (): Promise<void> => {
-    await Promise.all([servers.nats?.process.stop(), servers.s3?.process.stop()]);
-    await servers.postgres?.process.stop();
-  };
-  const failure = results.find((result) => result.status === 'rejected');
-  if (failure) {
-    await stop();
-    throw failure.reason;
-  }
+  const postgres = external.database ? null : await planPostgres(options, secrets);
+  const nats = external.nats ? null : await planNats(options, secrets);
+  const s3 = external.s3 ? null : await planS3(options, secrets);
+  await checkExternal(external);
   return {
-    ...servers,
-    coordinates: coordinatesOf(servers, external, secrets),
-    ports: portsOf(servers),
-    notices: servers.postgres?.notices ?? [],
-    stop,
+    parts: [postgres?.part, nats?.part, s3?.part].filter((part) => part !== undefined),
+    coordinates: {
+      database: external.database ?? { url: postgres?.url ?? '' },
+      nats: external.nats ?? (nats as Planned<'nats'>).coordinates,
+      s3: external.s3 ?? (s3 as Planned<'s3'>).coordinates,
+    },
   };
 }
 
-async function timed<T>(options: InfraOptions, part: string, start: () => Promise<T>): Promise<T> {
-  const before = performance.now();
-  const server = await start();
-  options.onReady?.(part, performance.now() - before);
-  return server;
+type Planned<K extends keyof InfraCoordinates> = { part: Part; coordinates: InfraCoordinates[K] };
+
+async function planPostgres(options: InfraOptions, secrets: Secrets): Promise<{ part: Part; url: string }> {
+  const files = filesOf(options.home, 'postgres');
+  const port = await freePort();
+  const start: Part['start'] = async () => {
+    const server = await startPostgres({
+      ...files,
+      port,
+      password: secrets.postgresPassword,
+      database: DATABASE,
+      ...(options.isThrowaway ? { isFsyncOn: false, stopGraceMs: 0 } : {}),
+    });
+    for (const notice of server.notices) options.onNotice?.(notice);
+    return server.process;
+  };
+  const part: Part = { name: 'postgres', kind: 'server', port, logFile: files.logFile, start };
+  return { part, url: postgresUrl(secrets.postgresPassword, port, DATABASE) };
+}
+
+async function planNats(options: InfraOptions, secrets: Secrets): Promise<Planned<'nats'>> {
+  const files = filesOf(options.home, 'nats');
+  const port = await freePort();
+  const start: Part['start'] = async () => {
+    const server = await startNats({
+      ...files,
+      port,
+      binary: join(options.toolsFolder, 'bin', 'nats-server'),
+      servicesPassword: secrets.natsServicesPassword,
+      workerPassword: secrets.natsWorkerPassword,
+      ...(options.isThrowaway ? { isSyncAlways: false, stopGraceMs: 0 } : {}),
+    });
+    return server.process;
+  };
+  return {
+    part: { name: 'nats', kind: 'server', port, logFile: files.logFile, start },
+    coordinates: {
+      servicesUrl: natsUrl('services', secrets.natsServicesPassword, port),
+      servicesInboxPrefix: INBOX_PREFIXES.services,
+      workerUrl: natsUrl('worker', secrets.natsWorkerPassword, port),
+      workerInboxPrefix: INBOX_PREFIXES.worker,
+    },
+  };
+}
+
+async function planS3(options: InfraOptions, secrets: Secrets): Promise<Planned<'s3'>> {
+  const files = filesOf(options.home, 's3');
+  const ports = await freeSeaweedPorts();
+  const services = {
+    accessKeyId: secrets.s3ServicesAccessKeyId,
+    secretAccessKey: secrets.s3ServicesSecretAccessKey,
+  };
+  const worker = {
+    accessKeyId: secrets.s3WorkerAccessKeyId,
+    secretAccessKey: secrets.s3WorkerSecretAccessKey,
+  };
+  const start: Part['start'] = async () => {
+    const server = await startSeaweed({
+      ...files,
+      ports,
+      services,
+      worker,
+      binary: join(options.toolsFolder, 'bin', 'weed'),
+      bucket: BUCKET,
+      internalKeys: secrets.s3InternalKeys,
+      ...(options.isThrowaway ? { stopGraceMs: 0 } : {}),
+    });
+    return server.process;
+  };
+  return {
+    part: { name: 's3', kind: 'server', port: ports.s3, logFile: files.logFile, start },
+    coordinates: {
+      endpoint: `http://127.0.0.1:${ports.s3}`,
+      region: EMBEDDED_S3_REGION,
+      bucket: BUCKET,
+      ...services,
+      workerAccessKeyId: worker.accessKeyId,
+      workerSecretAccessKey: worker.secretAccessKey,
+    },
+  };
 }
 
 function filesOf(home: Home, part: string): { dataFolder: string; logFile: string; pidFile: string } {
@@ -105,118 +140,10 @@ function filesOf(home: Home, part: string): { dataFolder: string; logFile: strin
   };
 }
 
-function embeddedPostgres(options: InfraOptions, secrets: Secrets): Promise<EmbeddedPostgres> {
-  return startPostgres({
-    ...filesOf(options.home, 'postgres'),
-    password: secrets.postgresPassword,
-    database: DATABASE,
-    ...(options.ports?.postgres ? { port: options.ports.postgres } : {}),
-    ...(options.isThrowaway ? { isFsyncOn: false, stopGraceMs: 0 } : {}),
-  });
-}
-
-function embeddedNats(options: InfraOptions, secrets: Secrets): Promise<EmbeddedNats> {
-  return startNats({
-    ...filesOf(options.home, 'nats'),
-    binary: join(options.toolsFolder, 'bin', 'nats-server'),
-    servicesPassword: secrets.natsServicesPassword,
-    workerPassword: secrets.natsWorkerPassword,
-    ...(options.ports?.nats ? { port: options.ports.nats } : {}),
-    ...(options.isThrowaway ? { isSyncAlways: false, stopGraceMs: 0 } : {}),
-  });
-}
-
-function embeddedS3(options: InfraOptions, secrets: Secrets): Promise<EmbeddedSeaweed> {
-  return startSeaweed({
-    ...filesOf(options.home, 's3'),
-    binary: join(options.toolsFolder, 'bin', 'weed'),
-    bucket: BUCKET,
-    services: {
-      accessKeyId: secrets.s3ServicesAccessKeyId,
-      secretAccessKey: secrets.s3ServicesSecretAccessKey,
-    },
-    worker: { accessKeyId: secrets.s3WorkerAccessKeyId, secretAccessKey: secrets.s3WorkerSecretAccessKey },
-    internalKeys: secrets.s3InternalKeys,
-    ...(options.ports?.s3 ? { ports: options.ports.s3 } : {}),
-    ...(options.isThrowaway ? { stopGraceMs: 0 } : {}),
-  });
-}
-
-type External = {
-  database: InfraCoordinates['database'] | null;
-  nats: InfraCoordinates['nats'] | null;
-  s3: InfraCoordinates['s3'] | null;
-};
-
-/** Reads which servers are external; throws a LaunchError when one is named by halves. */
-export function readExternal(env: NodeJS.ProcessEnv): External {
-  return { database: externalDatabase(env), nats: externalNats(env), s3: externalS3(env) };
-}
-
-function externalDatabase(env: NodeJS.ProcessEnv): External['database'] {
-  return env.MILLRACE_DATABASE_URL ? { url: env.MILLRACE_DATABASE_URL } : null;
-}
-
-function externalNats(env: NodeJS.ProcessEnv): External['nats'] {
-  const url = env.MILLRACE_NATS_URL;
-  if (!url) return null;
-  return {
-    servicesUrl: url,
-    servicesInboxPrefix: env.MILLRACE_NATS_INBOX_PREFIX ?? '_INBOX_services',
-    workerUrl: env.MILLRACE_NATS_WORKER_URL ?? url,
-    workerInboxPrefix: env.MILLRACE_NATS_WORKER_INBOX_PREFIX ?? '_INBOX_worker',
-  };
-}
-
-function externalS3(env: NodeJS.ProcessEnv): External['s3'] {
-  const endpoint = env.MILLRACE_S3_ENDPOINT;
-  if (!endpoint) return null;
-  const required = (name: string): string => {
-    const value = env[name];
-    if (!value) throw new LaunchError('s3', `MILLRACE_S3_ENDPOINT is set, so ${name} must be set too`);
-    return value;
-  };
-  const accessKeyId = required('MILLRACE_S3_ACCESS_KEY_ID');
-  const secretAccessKey = required('MILLRACE_S3_SECRET_ACCESS_KEY');
-  return {
-    endpoint,
-    region: env.MILLRACE_S3_REGION ?? EMBEDDED_S3_REGION,
-    bucket: env.MILLRACE_S3_BUCKET ?? BUCKET,
-    accessKeyId,
-    secretAccessKey,
-    workerAccessKeyId: env.MILLRACE_S3_WORKER_ACCESS_KEY_ID ?? accessKeyId,
-    workerSecretAccessKey: env.MILLRACE_S3_WORKER_SECRET_ACCESS_KEY ?? secretAccessKey,
-  };
-}
-
-type Servers = Pick<Infrastructure, 'postgres' | 'nats' | 's3'>;
-
-function coordinatesOf(servers: Servers, external: External, secrets: Secrets): InfraCoordinates {
-  const { postgres, nats, s3 } = servers;
-  return {
-    database: external.database ?? { url: postgres?.url ?? '' },
-    nats: external.nats ?? {
-      servicesUrl: nats?.servicesUrl ?? '',
-      servicesInboxPrefix: '_INBOX_services',
-      workerUrl: nats?.workerUrl ?? '',
-      workerInboxPrefix: '_INBOX_worker',
-    },
-    s3: external.s3 ?? {
-      endpoint: s3?.endpoint ?? '',
-      region: EMBEDDED_S3_REGION,
-      bucket: BUCKET,
-      accessKeyId: secrets.s3ServicesAccessKeyId,
-      secretAccessKey: secrets.s3ServicesSecretAccessKey,
-      workerAccessKeyId: secrets.s3WorkerAccessKeyId,
-      workerSecretAccessKey: secrets.s3WorkerSecretAccessKey,
-    },
-  };
-}
-
-function portsOf({ postgres, nats, s3 }: Servers): InfraPorts {
-  return {
-    ...(postgres ? { postgres: postgres.port } : {}),
-    ...(nats ? { nats: nats.port } : {}),
-    ...(s3 ? { s3: s3.ports } : {}),
-  };
+async function checkExternal(external: External): Promise<void> {
+  if (!external.s3) return;
+  const { endpoint, bucket } = external.s3;
+  const isThere = await ensureBucket(external.s3).catch(() => false);
+  if (isThere) return;
+  throw new LaunchError('s3', `${endpoint} does not answer, or its key may not use the bucket ${bucket}`);
 }

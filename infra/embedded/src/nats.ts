@@ -54,13 +54,17 @@ export async function startNats(options: NatsOptions): Promise<EmbeddedNats> {
     isReady: () => greets(port),
     ...(options.pidFile ? { pidFile: options.pidFile } : {}),
   });
-  const urlOf = (user: string, password: string): string => `nats://${user}:${password}@127.0.0.1:${port}`;
   return {
     process,
     port,
-    servicesUrl: urlOf('services', options.servicesPassword),
-    workerUrl: urlOf('worker', options.workerPassword),
+    servicesUrl: natsUrl('services', options.servicesPassword, port),
+    workerUrl: natsUrl('worker', options.workerPassword, port),
   };
+}
+
+/** URL of one of the two users on loopback. */
+export function natsUrl(user: 'services' | 'worker', password: string, port: number): string {
+  return `nats://${user}:${encodeURIComponent(password)}@127.0.0.1:${port}`;
 }
 
 /** True when the server sends its INFO line, which it does only after JetStream has recovered. */

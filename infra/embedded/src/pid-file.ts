@@ -4,16 +4,25 @@ import { basename, dirname, join } from 'node:path';
 /** One process, told apart from a later one with the same number by its start time (clock ticks since boot). */
 export type ProcessId = { pid: number; startTicks: number };
 
-/** Start time of a live process in clock ticks since boot, or null when it is gone or a zombie. */
-export function startTicksOf(pid: number): number | null {
+/** The fields of /proc/<pid>/stat from the state on, or null when the process is gone. */
+function statFields(pid: number): string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z' || fields[0] === 'X') return null;
-    return Number(fields[19]);
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return null;
   }
+}
+
+/** Start time of a live process in clock ticks since boot, or null when it is gone or a zombie. */
+export function startTicksOf(pid: number): number | null {
+  const fields = statFields(pid);
+  return !fields || fields[0] === 'Z' || fields[0] === 'X' ? null : Number(fields[19]);
+}
+
+/** Whether a process was stopped by SIGSTOP and has not gone on since. */
+export function isStopped(pid: number): boolean {
+  return statFields(pid)?.[0] === 'T';
 }
 
 /** Whether this very process still runs; a reused number counts as gone. */
@@ -80,12 +89,7 @@ function signal(id: ProcessId, name: NodeJS.Signals): void {
 }
 
 function isGroupLeader(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]) === pid;
-  } catch {
-    return false;
-  }
+  return Number(statFields(pid)?.[2]) === pid;
 }
 
 function pause(ms: number): Promise<void> {

@@ -61,7 +61,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   const dataFolder = reachableData(options.dataFolder, user, notices);
   await ensureCluster(binaries.folder, dataFolder, options, user);
   const port = options.port ?? (await freePort());
-  const adminUrl = urlOf(options.password, port, 'postgres');
+  const adminUrl = postgresUrl(options.password, port, 'postgres');
   const process = await startProcess({
     ...spec(binaries.folder, dataFolder, port, options),
     isReady: () => answers(adminUrl),
@@ -73,7 +73,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
     await process.killHard();
     throw error;
   }
-  return { process, port, url: urlOf(options.password, port, options.database), dataFolder, notices };
+  return { process, port, url: postgresUrl(options.password, port, options.database), dataFolder, notices };
 }
 
 function spec(
@@ -163,7 +163,8 @@ async function initialise(
   }
 }
 
-function urlOf(password: string, port: number, database: string): string {
+/** URL of the superuser on loopback. */
+export function postgresUrl(password: string, port: number, database: string): string {
   return `postgres://${SUPERUSER}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
 }
 

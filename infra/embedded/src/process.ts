@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statS
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LaunchError } from './launch-error.ts';
-import { writePidFile } from './pid-file.ts';
+import { isStopped, writePidFile } from './pid-file.ts';
 
 const READY_POLL_MS = 20;
 /** A log over this is moved to `<name>.1` at the next start; one older log is kept. */
@@ -43,8 +43,8 @@ export type ManagedProcess = {
   stop(): Promise<void>;
   /** SIGKILL to the process and its children at once, as a crash would. */
   killHard(): Promise<void>;
-  /** SIGSTOP: the process stays but answers nothing. */
-  pause(): void;
+  /** SIGSTOP: the process stays but answers nothing; resolves once it has stopped. */
+  pause(): Promise<void>;
   /** SIGCONT after pause(). */
   resume(): void;
 };
@@ -113,7 +113,10 @@ function manage(spec: ProcessSpec, child: ChildProcess): ManagedProcess {
     exited,
     isRunning: () => !ended,
     killHard,
-    pause: () => send('SIGSTOP', -pid),
+    async pause() {
+      send('SIGSTOP', -pid);
+      while (!ended && !isStopped(pid)) await delay(1);
+    },
     resume: () => send('SIGCONT', -pid),
     async stop() {
       send(spec.stopSignal ?? 'SIGTERM', pid);

@@ -158,10 +158,11 @@ const pythons = new Map<string, Promise<Python>>();
 /** One search a process: running five candidates costs a second. */
 function pythonOf(root: string, env: NodeJS.ProcessEnv): Promise<Python> {
   const key = `${root} ${env.MILLRACE_PYTHON ?? ''} ${env.PATH ?? ''}`;
-  const known = pythons.get(key);
-  if (known) return known;
-  const search = findPython(env);
-  pythons.set(key, search);
+  let search = pythons.get(key);
+  if (search === undefined) {
+    search = findPython(env);
+    pythons.set(key, search);
+  }
   return search;
 }
 

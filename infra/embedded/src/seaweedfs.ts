@@ -51,7 +51,7 @@ export type EmbeddedSeaweed = {
 
 /** Starts `weed server -s3` on loopback and makes the bucket; ready when an object can be written. */
 export async function startSeaweed(options: SeaweedOptions): Promise<EmbeddedSeaweed> {
-  const ports = options.ports ?? (await freePorts());
+  const ports = options.ports ?? (await freeSeaweedPorts());
   const data = join(options.dataFolder, 'volumes');
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const configFile = join(options.dataFolder, 's3.json');
@@ -106,7 +106,8 @@ function serverArguments(data: string, configFile: string, ports: SeaweedPorts):
   ];
 }
 
-async function freePorts(): Promise<SeaweedPorts> {
+/** Four ports whose gRPC twins are free too. */
+export async function freeSeaweedPorts(): Promise<SeaweedPorts> {
   const next = (): Promise<number> => freePort({ withGrpc: true });
   return { master: await next(), volume: await next(), filer: await next(), s3: await next() };
 }

@@ -23,7 +23,7 @@ export type ServerControl = {
   /** shutDown() and start(). */
   restart(): Promise<void>;
   /** SIGSTOP: connections stay open and nothing answers. */
-  pause(): void;
+  pause(): Promise<void>;
   /** SIGCONT. */
   resume(): void;
   /** Ends it for good and removes its data; call it in afterAll. */

@@ -7,8 +7,9 @@ import {
   environmentsRoot,
   type InfraCoordinates,
   livePids,
+  type ManagedProcess,
   openHome,
-  startInfrastructure,
+  planInfrastructure,
   startTicksOf,
 } from '@millrace/embedded';
 
@@ -49,23 +50,37 @@ export async function startTestInfra(): Promise<TestInfraRun> {
   // The server of Postgres runs as another user when we are root, and must be able to enter.
   chmodSync(root, 0o755);
   const home = openHome(root);
-  const servers = await startInfrastructure({ home, toolsFolder: tools.folder, env: {}, isThrowaway: true });
-  const own = [servers.postgres, servers.nats, servers.s3].map((server) => server?.process.pid);
-  return {
-    infra: { ...servers.coordinates, home: root, toolsFolder: tools.folder },
-    async stop() {
-      const left = [...livePids(home.pids)].filter(([, id]) => !own.includes(id.pid));
-      await endProcesses(
-        left.map(([, id]) => id),
-        0,
-      );
-      await servers.stop();
-      if (servers.postgres) rmSync(servers.postgres.dataFolder, { recursive: true, force: true });
-      rmSync(root, { recursive: true, force: true });
-      const names = left.map(([name]) => name).join(', ');
-      if (names) throw new Error(`tests left processes running, stop them in afterAll: ${names}`);
-    },
+  const plan = await planInfrastructure({ home, toolsFolder: tools.folder, env: {}, isThrowaway: true });
+  const started = await Promise.allSettled(plan.parts.map((part) => part.start()));
+  const servers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const stopServers = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop()));
+    rmSync(root, { recursive: true, force: true });
   };
+  const failure = started.find((result) => result.status === 'rejected');
+  if (failure) {
+    await stopServers();
+    throw failure.reason;
+  }
+  return {
+    infra: { ...plan.coordinates, home: root, toolsFolder: tools.folder },
+    stop: () => stopRun(home.pids, servers, stopServers),
+  };
+}
+
+async function stopRun(
+  pids: string,
+  servers: readonly ManagedProcess[],
+  stopServers: () => Promise<void>,
+): Promise<void> {
+  const left = [...livePids(pids)].filter(([, id]) => servers.every((server) => server.pid !== id.pid));
+  await endProcesses(
+    left.map(([, id]) => id),
+    0,
+  );
+  await stopServers();
+  const names = left.map(([name]) => name).join(', ');
+  if (names) throw new Error(`tests left processes running, stop them in afterAll: ${names}`);
 }
 
 /** Ends the servers of runs whose process is gone and removes their folders. */

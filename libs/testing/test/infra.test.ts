@@ -71,7 +71,7 @@ test('a private NATS keeps its address over kill and restart, and SIGSTOP silenc
   await expect(greeting()).rejects.toThrow('ECONNREFUSED');
   await nats.start();
   expect(await greeting()).toMatch(/^INFO /);
-  nats.pause();
+  await nats.pause();
   await expect(greeting()).rejects.toThrow('silent');
   nats.resume();
   expect(await greeting()).toMatch(/^INFO /);

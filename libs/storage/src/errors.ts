@@ -41,7 +41,7 @@ function describe(error: unknown, what: string): [ErrorCode, string] {
   if (isMissing(error)) return ['artifact_missing', `The object store has nothing there (${what}).`];
   if (WRONG_DIGEST.has(name))
     return ['checksum_mismatch', `The bytes changed on their way to the object store (${what}).`];
-  if (REFUSED.has(name)) {
+  if (REFUSED.has(name) || shape(error).$metadata?.httpStatusCode === 403) {
     return [
       'storage_unavailable',
       `The object store refused the credentials (${what}); check MILLRACE_S3_ACCESS_KEY_ID.`,

@@ -22,15 +22,16 @@ const PARTS_AT_ONCE = 3;
 type Target = { client: S3Client; bucket: string; key: string };
 
 /**
- * Writes an object whose digest is known, unless it is there already: same size and, where the server keeps one, same
- * SHA-256. One that is there but differs is damaged and is written anew.
+ * Writes an object whose digest is known, unless it is there already: same size and, up to SINGLE_PUT_BYTES, same
+ * SHA-256 by the server's account. One that is there but differs is damaged and is written anew.
  */
 export async function uploadOnce(target: Target, bytes: Spooled): Promise<void> {
   const found = await findObject(target);
   const checksum = Buffer.from(bytes.sha256, 'hex').toString('base64');
   const isSingle = bytes.sizeBytes <= SINGLE_PUT_BYTES;
   if (found !== null) {
-    const hasWrongDigest = isSingle && found.checksum !== undefined && found.checksum !== checksum;
+    // Every blob was written with its checksum, so one without did not come from here.
+    const hasWrongDigest = isSingle && found.checksum !== checksum;
     if (found.sizeBytes === bytes.sizeBytes && !hasWrongDigest) return;
   }
   const condition = found === null ? { IfNoneMatch: '*' } : {};

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { AppError } from '@millrace/contracts';
 import { isAppError } from '@millrace/contracts';
 
-const FOLDER = join(import.meta.dirname, 'fixtures');
+const FOLDER = join(import.meta.dirname, 'fixtures/generated');
 
 /** The bytes of an ONNX file that fixtures/generate.py made. */
 export function fixture(name: string): Buffer {

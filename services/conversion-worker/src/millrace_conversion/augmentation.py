@@ -1,9 +1,9 @@
 """Finding and removing image augmentation (RandomFlip, RandomRotation, RandomZoom, ...) in a frozen graph.
 
-Keras leaves such layers in an exported graph, and onnxruntime has none of their operations. A layer is recognised
-by its shape, not by its name: the smallest name scope around a random operation that takes one image tensor in and
-gives one tensor of the same type and rank out. Removing it joins the two; parity with the framework's own answers
-then shows that nothing else was lost.
+Keras leaves such layers in an exported graph, and onnxruntime has none of their operations. A layer is
+recognised by its shape, not by its name: the smallest name scope around a random operation that takes one
+image tensor in and gives one tensor of the same type and rank out. Removing it joins the two; parity with
+the framework's own answers then shows that nothing else was lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _LISTED_MAX = 8
 
 def random_operations(graph_def: Any) -> list[str]:
     """`name (op)` of every node that draws random numbers or warps images by them, functions included."""
-    nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
+    nodes = [
+        *graph_def.node,
+        *(node for function in graph_def.library.function for node in function.node_def),
+    ]
     return sorted(
         f'{node.name} ({node.op})' for node in nodes if _RANDOM.search(node.op) or node.op in _IMAGE_WARPS
     )

@@ -1,8 +1,9 @@
 """One form for every ONNX graph, so that equal models are equal bytes.
 
-tf2onnx names nodes after TensorFlow scopes and a counter of its own process, so two conversions of one model, or of
-two trainings that ended with the same weights, would differ in names only. Here nodes are ordered by a walk from the
-outputs, and everything but the graph's inputs and outputs is named by that order.
+tf2onnx names nodes after TensorFlow scopes and a counter of its own process, so two conversions of one
+model, or of two trainings that ended with the same weights, would differ in names only. Here nodes are
+ordered by a walk from the outputs, and everything but the graph's inputs and outputs is named by that
+order.
 """
 
 from __future__ import annotations
@@ -25,16 +26,27 @@ def canonicalise(model: ModelProto, graph_name: str) -> ModelProto:
     result.opset_import.extend(copies)
     result.graph.name = graph_name
     _Renamer().graph(result.graph, {})
-    _name_dimensions(result.graph)
+    _name_dimensions(result.graph, {})
     return result
 
 
-def _name_dimensions(graph: GraphProto) -> None:
-    names: dict[str, str] = {}
+def _name_dimensions(graph: GraphProto, names: dict[str, str]) -> None:
     for value in [*graph.input, *graph.output]:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField('dim_param'):
                 dim.dim_param = names.setdefault(dim.dim_param, f'dim_{len(names)}')
+    for node in graph.node:
+        for inner in _bodies(node):
+            _name_dimensions(inner, names)
+
+
+def _bodies(node: NodeProto) -> list[GraphProto]:
+    """The subgraphs of a control-flow node."""
+    return [
+        graph
+        for attribute in node.attribute
+        for graph in [*([attribute.g] if attribute.HasField('g') else []), *attribute.graphs]
+    ]
 
 
 def serialise(model: ModelProto) -> bytes:
@@ -47,6 +59,7 @@ class _Renamer:
         self._values = 0
         self._constants = 0
         self._nodes = 0
+        self._bodies = 0
 
     def graph(self, graph: GraphProto, outer: dict[str, str]) -> None:
         """Orders and renames `graph` in place; `outer` maps names of the enclosing graphs."""
@@ -69,7 +82,9 @@ class _Renamer:
         _keep_initialisers(graph, used)
         del graph.value_info[:]
 
-    def _name_initialisers(self, graph: GraphProto, ordered: list[NodeProto], names: dict[str, str]) -> dict[str, str]:
+    def _name_initialisers(
+        self, graph: GraphProto, ordered: list[NodeProto], names: dict[str, str]
+    ) -> dict[str, str]:
         own = {tensor.name for tensor in graph.initializer}
         used: dict[str, str] = {}
         readers = [name for node in ordered for name in _reads(node)] + [value.name for value in graph.output]
@@ -91,13 +106,13 @@ class _Renamer:
             if name and name not in names:
                 names[name] = self._value()
             node.output[index] = names[name] if name else ''
-        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
-        for attribute in attributes:
+        for attribute in node.attribute:
             attribute.doc_string = ''
-            if attribute.HasField('g'):
-                self.graph(attribute.g, names)
-            for inner in attribute.graphs:
-                self.graph(inner, names)
+        for inner in _bodies(node):
+            inner.name = f'body_{self._bodies}'
+            self._bodies += 1
+            self.graph(inner, names)
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
         copies = [type(attribute).FromString(attribute.SerializeToString()) for attribute in attributes]
         del node.attribute[:]
         node.attribute.extend(copies)
@@ -122,8 +137,7 @@ def _walk(graph: GraphProto) -> list[NodeProto]:
     for value in graph.output:
         push(value.name)
         _drain(stack, done, ordered, push)
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in ordered]
-    return copies
+    return [NodeProto.FromString(node.SerializeToString()) for node in ordered]
 
 
 def _drain(
@@ -143,13 +157,11 @@ def _drain(
 
 
 def _reads(node: NodeProto) -> list[str]:
-    """Names that a node reads, those of its subgraphs included (their own names never collide with outer ones)."""
+    """Names that a node reads, those read in its subgraphs included."""
     names = [name for name in node.input if name]
-    for attribute in node.attribute:
-        graphs = [*([attribute.g] if attribute.HasField('g') else []), *attribute.graphs]
-        for graph in graphs:
-            names += [name for inner in graph.node for name in _reads(inner)]
-            names += [value.name for value in graph.output]
+    for graph in _bodies(node):
+        names += [name for inner in graph.node for name in _reads(inner)]
+        names += [value.name for value in graph.output]
     return names
 
 

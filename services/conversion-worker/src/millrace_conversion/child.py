@@ -2,9 +2,10 @@
 
 JSON lines. In, on stdin, one command:
 `{"type":"convert","jobId","sourceDir","outDir","opset"?,"tag"?,"signature"?,"tolerance"?}`.
-Out, on the file descriptor MILLRACE_CHILD_FD (default: what stdout was at the start; fds 1 and 2 then both go to
-stderr, so that no library's print can break a line): `ready`, `progress`, `log`, then one of `result`, `error`,
-`stopped`. Exit status 0, 1 or 75. It ends when its parent ends: by PDEATHSIG on Linux, else by the end of stdin.
+Out, on the file descriptor MILLRACE_CHILD_FD (default: what stdout was at the start; fds 1 and 2 then both
+go to stderr, so that no library's print can break a line): `ready`, `progress`, `log`, then one of
+`result`, `error`, `stopped`. Exit status 0, 1 or 75. It ends when its parent ends: by PDEATHSIG on Linux,
+else by the end of stdin.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class ConvertCommand(BaseModel):
     model_config = ConfigDict(extra='forbid')
 
     type: str = Field(pattern='^convert$')
-    jobId: str = Field(min_length=1, max_length=128)  # noqa: N815 - the wire's name
-    sourceDir: Path  # noqa: N815
-    outDir: Path  # noqa: N815
+    jobId: str = Field(min_length=1, max_length=128)
+    sourceDir: Path
+    outDir: Path
     opset: int = OPSET_DEFAULT
     tag: str = Field(TAG_DEFAULT, min_length=1, max_length=64)
     signature: str = Field(SIGNATURE_DEFAULT, min_length=1, max_length=64)
@@ -89,7 +90,8 @@ def read_command(line: bytes) -> ConvertCommand:
         return ConvertCommand.model_validate_json(line)
     except ValidationError as error:
         faults = '; '.join(
-            f'{".".join(str(part) for part in fault["loc"]) or "line"}: {fault["msg"]}' for fault in error.errors()
+            f'{".".join(str(part) for part in fault["loc"]) or "line"}: {fault["msg"]}'
+            for fault in error.errors()
         )
         raise ConversionError('invalid_command', f'The command is not understood: {faults}') from error
 
@@ -149,7 +151,9 @@ def run(events: Events) -> int:
         events.emit('error', code=error.code, message=error.message, retryable=error.retryable)
     except Exception as error:
         traceback.print_exc()
-        events.emit('error', code='conversion_failed', message=f'{type(error).__name__}: {error}', retryable=False)
+        events.emit(
+            'error', code='conversion_failed', message=f'{type(error).__name__}: {error}', retryable=False
+        )
     return EXIT_ERROR
 
 

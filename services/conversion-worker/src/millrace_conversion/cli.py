@@ -1,4 +1,4 @@
-"""Stand-alone commands: `python -m millrace_conversion.cli convert|validate`, on the trainer's `ml/train/models/`."""
+"""Stand-alone: `python -m millrace_conversion.cli convert|validate` on the trainer's `ml/train/models/`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from onnx import checker
-from onnx import load as load_onnx
+from onnx import ModelProto
 
 from . import parity
 from .convert import (
@@ -32,19 +31,26 @@ LATENCY_MS_MAX = 5.0
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog='millrace_conversion', description='SavedModel to ONNX, and its check.')
+    parser = argparse.ArgumentParser(
+        prog='millrace_conversion', description='SavedModel to ONNX, and its check.'
+    )
     commands = parser.add_subparsers(dest='command', required=True)
     for name, text in (
         ('convert', 'convert saved_model/ to model.onnx'),
         ('validate', 'check model.onnx: format, onnxruntime, parity with the framework, size, latency'),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument('--models', type=Path, default=MODELS_DEFAULT, help=f'folder (default {MODELS_DEFAULT})')
+        command.add_argument(
+            '--models', type=Path, default=MODELS_DEFAULT, help=f'folder (default {MODELS_DEFAULT})'
+        )
         command.add_argument('--opset', type=int, default=OPSET_DEFAULT, help=f'{OPSET_MIN}..{OPSET_MAX}')
         command.add_argument('--tag', default=TAG_DEFAULT)
         command.add_argument('--signature', '--signature_def', default=SIGNATURE_DEFAULT)
         command.add_argument(
-            '--tolerance', type=float, default=parity.TOLERANCE_DEFAULT, help='largest absolute difference allowed'
+            '--tolerance',
+            type=float,
+            default=parity.TOLERANCE_DEFAULT,
+            help='largest absolute difference allowed',
         )
     return parser
 
@@ -53,7 +59,8 @@ def convert(models: Path, options: Options) -> None:
     """Writes `model.onnx` and `conversion.json` beside the SavedModel."""
     if not (models / SAVED_MODEL_FOLDER).is_dir():
         raise ConversionError(
-            'conversion_failed', f'{models / SAVED_MODEL_FOLDER} is not there; train first (npm run ml:train:quick).'
+            'conversion_failed',
+            f'{models / SAVED_MODEL_FOLDER} is not there; train first (npm run ml:train:quick).',
         )
     report = run_conversion(models, models, options, lambda stage: _say(f'{stage} ...'))
     for layer in report['strippedLayers']:
@@ -69,13 +76,17 @@ def validate(models: Path, options: Options) -> None:
     """Checks `model.onnx` as it lies there; raises ConversionError at the first fault."""
     path = models / MODEL_FILE
     if not path.is_file():
-        raise ConversionError('conversion_failed', f'{path} is not there; convert first (npm run ml:convert).')
+        raise ConversionError(
+            'conversion_failed', f'{path} is not there; convert first (npm run ml:convert).'
+        )
     data = path.read_bytes()
     try:
-        model = load_onnx(str(path))
-        checker.check_model(model, full_check=True)
+        model = ModelProto.FromString(data)
+        load('onnx.checker').check_model(model, full_check=True)
     except Exception as error:
-        raise ConversionError('conversion_failed', f'{path} is not a valid ONNX model: {str(error)[:500]}') from error
+        raise ConversionError(
+            'conversion_failed', f'{path} is not a valid ONNX model: {str(error)[:500]}'
+        ) from error
     opset = next((entry.version for entry in model.opset_import if not entry.domain), 0)
     _say(f'{path}: ONNX checker passed (opset {opset}, IR {model.ir_version})')
     inputs, outputs = tensor_infos(model)
@@ -86,7 +97,8 @@ def validate(models: Path, options: Options) -> None:
     _say_parity(measured.to_json())
     latency = latency_ms_p50(data, reference)
     _say(f'Size: {len(data):,} bytes ({_verdict(len(data) <= BYTES_MAX)} {BYTES_MAX:,})')
-    _say(f'Latency: {latency} ms median on one thread ({_verdict(latency <= LATENCY_MS_MAX)} {LATENCY_MS_MAX} ms)')
+    verdict = _verdict(latency <= LATENCY_MS_MAX)
+    _say(f'Latency: {latency} ms median on one thread ({verdict} {LATENCY_MS_MAX} ms)')
 
 
 def _verdict(holds: bool) -> str:
@@ -95,9 +107,9 @@ def _verdict(holds: bool) -> str:
 
 def _say_parity(values: dict[str, object]) -> None:
     _say(
-        f'Parity: max {values["maxAbsDiff"]:.3g}, mean {values["meanAbsDiff"]:.3g} over {values["samples"]} samples '
-        f'against {values["reference"]} (tolerance {values["tolerance"]:.3g}, '
-        f'onnxruntime {values["onnxruntimeVersion"]})'
+        f'Parity: max {values["maxAbsDiff"]:.3g}, mean {values["meanAbsDiff"]:.3g} '
+        f'over {values["samples"]} samples against {values["reference"]} '
+        f'(tolerance {values["tolerance"]:.3g}, onnxruntime {values["onnxruntimeVersion"]})'
     )
 
 

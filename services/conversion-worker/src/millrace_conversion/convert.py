@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto, TensorProto, ValueInfoProto, checker
+from onnx import ModelProto, ValueInfoProto
 
 from .canonical import canonicalise, serialise
 from .errors import ConversionError
@@ -67,11 +67,13 @@ def convert_saved_model(
 ) -> Converted:
     """Converts the SavedModel folder `source`; equal models give equal bytes, wherever they lie.
 
-    Raises `conversion_failed` when it is no SavedModel, the tag or signature is absent, the opset is out of 13..18,
-    or the graph holds operations that ONNX lacks (the message names them).
+    Raises `conversion_failed` when it is no SavedModel, the tag or signature is absent, the opset is out of
+    13..18, or the graph holds operations that ONNX lacks (the message names them).
     """
     if not OPSET_MIN <= opset <= OPSET_MAX:
-        raise ConversionError('conversion_failed', f'Opset {opset} is not supported; choose {OPSET_MIN}..{OPSET_MAX}.')
+        raise ConversionError(
+            'conversion_failed', f'Opset {opset} is not supported; choose {OPSET_MIN}..{OPSET_MAX}.'
+        )
     progress('load')
     load('tf2onnx.convert')
     logging.getLogger('tf2onnx').setLevel(logging.ERROR)
@@ -119,14 +121,15 @@ def _run_tf2onnx(frozen: FrozenSignature, opset: int) -> ModelProto:
         logger.removeHandler(errors)
     if errors.lines:
         raise ConversionError(
-            'conversion_failed', f'ONNX opset {opset} cannot express the graph: {"; ".join(errors.lines)[:1000]}'
+            'conversion_failed',
+            f'ONNX opset {opset} cannot express the graph: {"; ".join(errors.lines)[:1000]}',
         )
     return model
 
 
 def _check(model: ModelProto) -> None:
     try:
-        checker.check_model(model, full_check=True)
+        load('onnx.checker').check_model(model, full_check=True)
     except Exception as error:
         raise ConversionError('conversion_failed', f'The ONNX checker refused the graph: {error}') from error
 
@@ -145,5 +148,5 @@ def _tensor_info(value: ValueInfoProto) -> TensorInfo:
 def dtype_name(elem_type: int) -> str:
     """NumPy's name of an ONNX element type, such as `float32`."""
     names = {'float': 'float32', 'double': 'float64'}
-    name = TensorProto.DataType.Name(TensorProto.DataType.ValueType(elem_type)).lower()
+    name = str(load('onnx').TensorProto.DataType.Name(elem_type)).lower()
     return names.get(name, name)

@@ -68,7 +68,8 @@ def open_session(data: bytes, threads: int = 1) -> Any:
         return ort.InferenceSession(data, options, providers=['CPUExecutionProvider'])
     except Exception as error:
         raise ConversionError(
-            'conversion_failed', f'onnxruntime {ort.__version__} refuses the converted model: {str(error)[:500]}'
+            'conversion_failed',
+            f'onnxruntime {ort.__version__} refuses the converted model: {str(error)[:500]}',
         ) from error
 
 
@@ -110,7 +111,7 @@ def ask_framework(source: Path, tag: str, signature: str, converted: Converted) 
     if converted.stripped:
         raise ConversionError(
             'conversion_failed',
-            f'Augmentation was taken out ({", ".join(converted.stripped)}), so the SavedModel cannot be asked for '
+            f'Augmentation was taken out ({", ".join(converted.stripped)}), so the SavedModel has no '
             f'comparable answers; add {SAMPLES_FILE} with inputs and the outputs of the model in inference mode.',
         )
     random = np.random.default_rng(0)
@@ -123,16 +124,18 @@ def _random_input(info: TensorInfo, random: np.random.Generator) -> NDArray[Any]
     shape = [RANDOM_DIM if size is None else size for size in info.shape]
     if info.shape and info.shape[0] is None:
         shape[0] = RANDOM_ROWS
-    dtype = np.dtype(info.dtype)
-    if dtype.kind == 'f':
-        return random.random(shape).astype(dtype)
-    if dtype.kind in 'iub':
-        return random.integers(0, 2, shape).astype(dtype)
-    raise ConversionError('conversion_failed', f'Input "{info.name}" has type {info.dtype}; only numbers are checked.')
+    if info.dtype.startswith('float'):
+        return random.random(shape).astype(info.dtype)
+    if info.dtype.startswith(('int', 'uint', 'bool')):
+        return (random.random(shape) < 0.5).astype(info.dtype)
+    raise ConversionError(
+        'conversion_failed', f'Input "{info.name}" has type {info.dtype}; only numbers are checked.'
+    )
 
 
 def measure(data: bytes, reference: Reference, tolerance: float) -> Parity:
-    """Runs the samples through onnxruntime and compares; `parity_failed`, saying by how much, when over `tolerance`.
+    """Runs the samples through onnxruntime and compares; `parity_failed`, saying by how much, when over
+    `tolerance`.
 
     `conversion_failed` when the shapes of the answers differ.
     """

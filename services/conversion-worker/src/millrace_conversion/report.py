@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from . import parity as parity_check
-from .convert import MODEL_FILE, OPSET_DEFAULT, SIGNATURE_DEFAULT, TAG_DEFAULT, Converted, Progress, convert_saved_model
+from .convert import (
+    MODEL_FILE,
+    OPSET_DEFAULT,
+    SIGNATURE_DEFAULT,
+    TAG_DEFAULT,
+    Converted,
+    Progress,
+    convert_saved_model,
+)
 from .digests import folder_size_bytes, sha256_file
 from .runtime import load_all
 
@@ -40,7 +48,8 @@ def environment_digest() -> str:
 
 
 def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: Progress) -> dict[str, Any]:
-    """Converts `source_dir/saved_model`, checks parity, writes both files to `out_dir` and returns the report.
+    """Converts `source_dir/saved_model`, checks parity, writes both files to `out_dir` and returns the
+    report.
 
     Nothing is written unless parity holds. Raises `conversion_failed` and `parity_failed`.
     """
@@ -88,7 +97,9 @@ def find_reference(source_dir: Path, options: Options, converted: Converted) -> 
     samples = source_dir / parity_check.SAMPLES_FILE
     if samples.is_file():
         return parity_check.read_samples(samples, converted)
-    return parity_check.ask_framework(source_dir / SAVED_MODEL_FOLDER, options.tag, options.signature, converted)
+    return parity_check.ask_framework(
+        source_dir / SAVED_MODEL_FOLDER, options.tag, options.signature, converted
+    )
 
 
 def latency_ms_p50(data: bytes, reference: parity_check.Reference) -> float:

@@ -10,7 +10,9 @@ from typing import Any
 
 
 def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up notes, GPU probing and oneDNN's reordered sums away; before the first import."""
+    """Keeps TensorFlow's start-up notes, GPU probing and oneDNN's reordered sums away; before the first
+    import.
+    """
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     os.environ.setdefault('CUDA_VISIBLE_DEVICES', '-1')
@@ -26,4 +28,7 @@ def load(name: str) -> Any:
 
 def load_all() -> dict[str, str]:
     """Imports everything a conversion needs and returns the versions by tool name."""
-    return {name: str(load(name).__version__) for name in ('tensorflow', 'tf2onnx', 'onnx', 'onnxruntime', 'numpy')}
+    return {
+        name: str(load(name).__version__)
+        for name in ('tensorflow', 'tf2onnx', 'onnx', 'onnxruntime', 'numpy')
+    }

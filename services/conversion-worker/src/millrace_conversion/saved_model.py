@@ -15,8 +15,9 @@ from .runtime import load
 class FrozenSignature:
     """A signature with its variables as constants.
 
-    `inputs` and `outputs` are tensor names of `graph_def`; `names` maps them to the signature's own names, which
-    the ONNX model gets. `tables` holds look-up tables for tf2onnx; `stripped` names the layers taken out.
+    `inputs` and `outputs` are tensor names of `graph_def`; `names` maps them to the signature's own names,
+    which the ONNX model gets. `tables` holds look-up tables for tf2onnx; `stripped` names the layers taken
+    out.
     """
 
     graph_def: Any
@@ -28,7 +29,9 @@ class FrozenSignature:
 
 
 def describe_signatures(path: Path) -> dict[str, list[str]]:
-    """Signature names by tag set (joined by commas) of the SavedModel at `path`; `conversion_failed` if unreadable."""
+    """Signature names by tag set (joined by commas) of the SavedModel at `path`; `conversion_failed` if
+    unreadable.
+    """
     loader = load('tensorflow.python.saved_model.loader_impl')
     try:
         proto = loader.parse_saved_model(str(path))
@@ -50,7 +53,8 @@ def _check_choice(path: Path, tag: str, signature: str) -> None:
     choices = describe_signatures(path)
     if tag not in choices:
         raise ConversionError(
-            'conversion_failed', f'The SavedModel has no tag "{tag}"; it has: {", ".join(sorted(choices)) or "none"}.'
+            'conversion_failed',
+            f'The SavedModel has no tag "{tag}"; it has: {", ".join(sorted(choices)) or "none"}.',
         )
     if signature not in choices[tag]:
         raise ConversionError(
@@ -87,7 +91,8 @@ def freeze(path: Path, tag: str, signature: str) -> FrozenSignature:
     random_ops = augmentation.random_operations(graph_def)
     if not random_ops:
         return FrozenSignature(graph_def, inputs, outputs, names, tables or {}, [])
-    # The optimiser has already merged nodes of different layers, so the layers are cut out of the graph before it.
+    # The optimiser has already merged nodes of different layers, so the layers are cut out of the graph
+    # before it.
     raw = _freeze_unoptimised(path, tag, signature)
     stripped_def, layers = augmentation.strip(raw, outputs)
     with tf.Graph().as_default():
@@ -101,7 +106,9 @@ def _freeze_unoptimised(path: Path, tag: str, signature: str) -> Any:
     tf = load('tensorflow')
     tf_loader = load('tf2onnx.tf_loader')
     constants = load('tensorflow.python.framework.convert_to_constants')
-    imported = tf.saved_model.load(str(path), tags=tag.split(','))  # owns the variables: must outlive the freezing
+    imported = tf.saved_model.load(
+        str(path), tags=tag.split(',')
+    )  # owns the variables: must outlive the freezing
     function = imported.signatures[signature]
     try:
         frozen = constants.convert_variables_to_constants_v2(
@@ -109,10 +116,13 @@ def _freeze_unoptimised(path: Path, tag: str, signature: str) -> Any:
         )
         graph_def = frozen.graph.as_graph_def(add_shapes=True)
     except ValueError as error:
-        # Keras's seed generators are variables that the graph writes to, and those cannot be frozen as they are.
+        # Keras's seed generators are variables that the graph writes to, and those cannot be frozen as they
+        # are.
         if 'incompatible with expected resource' not in str(error):
             raise
-        graph_def = tf_loader.fix_freezing_errors(tf_loader.convert_variables_to_constants_large_model(function))
+        graph_def = tf_loader.fix_freezing_errors(
+            tf_loader.convert_variables_to_constants_large_model(function)
+        )
     return tf_loader.fix_freezing_errors_part2(graph_def)
 
 

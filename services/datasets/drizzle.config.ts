@@ -1,1 +1,6 @@
-export default { dialect: 'postgresql', schema: './src/schema.ts', out: './migrations', schemaFilter: ['datasets'] };
+export default {
+  dialect: 'postgresql',
+  schema: './src/schema.ts',
+  out: './migrations',
+  schemaFilter: ['datasets'],
+};

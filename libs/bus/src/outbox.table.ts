@@ -1,4 +1,4 @@
-import { bytea } from '@millrace/database';
+import { bytea } from '@millrace/database/columns';
 import { sql } from 'drizzle-orm';
 import type { PgSchema } from 'drizzle-orm/pg-core';
 import {

@@ -245,6 +245,7 @@ export const errorCatalog = {
     retryable: false,
     doc: 'A recipe parameter is unknown or out of its range; the message names it.',
   },
+  pipeline_not_found: { status: 404, retryable: false, doc: 'No pipeline has this id.' },
   job_not_found: { status: 404, retryable: false, doc: 'No job has this id.' },
   job_not_cancellable: { status: 409, retryable: false, doc: 'The job has already ended.' },
   fenced: { status: 409, retryable: false, doc: 'A newer attempt owns the job; this worker must stop.' },

@@ -1,5 +1,16 @@
-import { createBusTables } from '@millrace/bus';
+import { createBusTables } from '@millrace/bus/tables';
+import { createJobTables } from '@millrace/jobs/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
+import { createDatasetTables } from './datasets/dataset.table.ts';
 
 export const datasetsSchema = pgSchema('datasets');
-export const { outbox, aggregateVersions, inbox } = createBusTables(datasetsSchema);
+
+/** Tables of the bus, exported one by one as well so that drizzle-kit sees them. */
+export const busTables = createBusTables(datasetsSchema);
+export const { outbox, aggregateVersions, inbox } = busTables;
+
+export const jobTables = createJobTables(datasetsSchema);
+export const { jobs, jobLogs, workers } = jobTables;
+
+export const datasetTables = createDatasetTables(datasetsSchema);
+export const { datasets, datasetVersions, versionRequests } = datasetTables;

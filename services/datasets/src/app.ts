@@ -1,0 +1,41 @@
+import type { JobRoutesOptions } from '@millrace/jobs';
+import { jobRoutes } from '@millrace/jobs';
+import type { HttpApp, HttpOptions } from '@millrace/service-kit';
+import { createHttp } from '@millrace/service-kit';
+import { datasetRoutes } from './datasets/dataset.routes.ts';
+import type { VersionRoutesOptions } from './versions/version.routes.ts';
+import { versionRoutes } from './versions/version.routes.ts';
+
+/** An upload of gigabytes may take this long. */
+const UPLOAD_TIMEOUT_MS = 60 * 60_000;
+
+export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
+  VersionRoutesOptions &
+  Pick<JobRoutesOptions, 'jobs' | 'feed'>;
+
+/** The HTTP side of the datasets service; it does not listen yet. */
+export async function buildApp(deps: AppDeps): Promise<HttpApp> {
+  const app = await createHttp({
+    service: 'datasets',
+    logger: deps.logger,
+    metrics: deps.metrics,
+    auth: deps.auth,
+    readiness: deps.readiness,
+    requestTimeoutMs: UPLOAD_TIMEOUT_MS,
+    openapi: { title: 'Millrace datasets', description: 'Datasets and their immutable versions.' },
+  });
+  await app.register(
+    jobRoutes({
+      path: '/v1/datasets/ingest-jobs',
+      name: 'IngestJob',
+      readScope: 'data:read',
+      writeScope: 'data:write',
+      jobs: deps.jobs,
+      database: deps.database,
+      feed: deps.feed,
+    }),
+  );
+  await app.register(datasetRoutes(deps));
+  await app.register(versionRoutes(deps));
+  return app;
+}

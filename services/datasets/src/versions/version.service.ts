@@ -1,0 +1,185 @@
+import type { Outbox } from '@millrace/bus';
+import type { ArtifactRef, JobResult, WireError } from '@millrace/contracts';
+import { AppError, DatasetVersionFailed, DatasetVersionReady, isValidName, newId } from '@millrace/contracts';
+import type { Database, Executor } from '@millrace/database';
+import { createManifest, packageDigest } from '@millrace/integrity';
+import type { JobRow, JobService } from '@millrace/jobs';
+import { specDigest } from '@millrace/jobs';
+import type { DatasetRepository } from '../datasets/dataset.repository.ts';
+import type { DatasetRow, VersionRow } from '../datasets/dataset.table.ts';
+import type { GeneratorCatalog } from './recipes.ts';
+
+export type GeneratorRequest = {
+  tenant: string;
+  name: string;
+  recipe: string;
+  params: Record<string, unknown>;
+  /** A pipeline that waits for the version. */
+  requestId?: string;
+};
+
+export type VersionServiceOptions = {
+  database: Database;
+  datasets: DatasetRepository;
+  outbox: Outbox;
+  generators: GeneratorCatalog;
+  /** Looked up when needed: the job service's hooks point back here. */
+  jobs: () => JobService;
+};
+
+export type VersionService = ReturnType<typeof createVersionService>;
+
+/** The rules of dataset versions: made once, named by digest, never changed. */
+export function createVersionService(options: VersionServiceOptions) {
+  const { database, datasets, outbox, generators } = options;
+
+  async function tellReady(
+    tx: Executor,
+    dataset: DatasetRow,
+    version: VersionRow,
+    requestId?: string,
+    isReused = false,
+  ) {
+    if (version.digest === null || version.files === null) return;
+    await outbox.append(tx, DatasetVersionReady, version.id, {
+      datasetId: dataset.id,
+      versionId: version.id,
+      name: dataset.name,
+      ordinal: version.ordinal,
+      digest: version.digest,
+      files: version.files,
+      isReused,
+      ...(requestId === undefined ? {} : { requestId }),
+    });
+  }
+
+  async function ready(
+    tx: Executor,
+    versionId: string,
+    files: readonly ArtifactRef[],
+    meta: Record<string, unknown>,
+  ) {
+    const manifest = createManifest(files);
+    const version = await datasets.markReady(tx, versionId, {
+      digest: packageDigest(manifest),
+      files: [...manifest.files],
+      sizeBytes: manifest.files.reduce((sum, file) => sum + file.sizeBytes, 0),
+      meta,
+    });
+    if (version === undefined) return undefined;
+    const found = await datasets.findVersion(tx, versionId);
+    if (found === undefined) return undefined;
+    const requests = await datasets.requests(tx, versionId);
+    if (requests.length === 0) await tellReady(tx, found.dataset, version);
+    for (const requestId of requests) await tellReady(tx, found.dataset, version, requestId);
+    return found;
+  }
+
+  function assertName(name: string): void {
+    if (!isValidName(name)) {
+      throw new AppError(
+        'invalid_name',
+        'A dataset name has 1 to 255 characters without slash, backslash, colon or control characters.',
+      );
+    }
+  }
+
+  return {
+    assertName,
+
+    /** A version made by a recipe's generator: an equal one that is ready or on its way is given back. */
+    async generate(
+      tx: Executor,
+      request: GeneratorRequest,
+    ): Promise<{ dataset: DatasetRow; version: VersionRow; isReused: boolean }> {
+      assertName(request.name);
+      const { recipeVersion, params } = generators.resolve(request.recipe, request.params);
+      const source = { type: 'generator' as const, recipe: request.recipe, recipeVersion, params };
+      const sourceSha256 = specDigest(source);
+      const { dataset } = await datasets.upsert(tx, {
+        id: newId(),
+        tenant: request.tenant,
+        name: request.name,
+        description: '',
+      });
+      await datasets.lock(tx, dataset.id);
+      const existing = await datasets.findBySource(tx, dataset.id, sourceSha256);
+      if (existing !== undefined) {
+        if (request.requestId !== undefined) {
+          if (existing.state === 'ready') await tellReady(tx, dataset, existing, request.requestId, true);
+          else await datasets.addRequest(tx, existing.id, request.requestId);
+        }
+        return { dataset, version: existing, isReused: true };
+      }
+      const versionId = newId();
+      const jobId = newId();
+      const version = await datasets.insertVersion(tx, {
+        id: versionId,
+        datasetId: dataset.id,
+        source,
+        sourceSha256,
+        jobId,
+      });
+      if (request.requestId !== undefined) await datasets.addRequest(tx, versionId, request.requestId);
+      await options.jobs().create(tx, {
+        id: jobId,
+        pool: 'cpu',
+        tenant: request.tenant,
+        spec: { datasetId: dataset.id, versionId, recipe: request.recipe, params },
+      });
+      return { dataset, version, isReused: false };
+    },
+
+    /** A version of uploaded files: equal files give the version there is. */
+    upload(
+      tenant: string,
+      datasetId: string,
+      files: readonly ArtifactRef[],
+    ): Promise<{ version: VersionRow; isReused: boolean }> {
+      const digest = packageDigest(createManifest(files));
+      return database.transaction(async (tx) => {
+        if ((await datasets.find(tx, tenant, datasetId)) === undefined) {
+          throw new AppError('dataset_not_found', `There is no dataset ${datasetId}.`);
+        }
+        await datasets.lock(tx, datasetId);
+        const sourceSha256 = specDigest({ type: 'upload', digest });
+        const existing = await datasets.findBySource(tx, datasetId, sourceSha256);
+        if (existing !== undefined) return { version: existing, isReused: true };
+        const id = newId();
+        await datasets.insertVersion(tx, {
+          id,
+          datasetId,
+          source: { type: 'upload' },
+          sourceSha256,
+          jobId: null,
+        });
+        const found = await ready(tx, id, files, {});
+        if (found === undefined) throw new AppError('internal', 'An uploaded dataset version vanished.');
+        return { version: found.version, isReused: false };
+      });
+    },
+
+    /** Hook of the ingest job: its files are the version. */
+    async onJobSucceeded(tx: Executor, job: JobRow, result: JobResult): Promise<void> {
+      const version = await datasets.findVersionByJob(tx, job.id);
+      if (version !== undefined) await ready(tx, version.id, result.files, result.meta);
+    },
+
+    /** Hook of the ingest job: everybody who waits learns the reason. */
+    async onJobFailed(tx: Executor, job: JobRow, error: WireError): Promise<void> {
+      const version = await datasets.findVersionByJob(tx, job.id);
+      if (version === undefined) return;
+      const failed = await datasets.markFailed(tx, version.id, error);
+      if (failed === undefined) return;
+      const requests = await datasets.requests(tx, failed.id);
+      for (const requestId of requests.length === 0 ? [undefined] : requests) {
+        await outbox.append(tx, DatasetVersionFailed, failed.id, {
+          datasetId: failed.datasetId,
+          versionId: failed.id,
+          error,
+          ...(requestId === undefined ? {} : { requestId }),
+        });
+      }
+    },
+  };
+}

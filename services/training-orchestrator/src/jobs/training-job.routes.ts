@@ -1,0 +1,91 @@
+import type { Bus } from '@millrace/bus';
+import { callRpc } from '@millrace/bus';
+import { DatasetInput, JobView, JsonObject, Uuid, WorkerPool } from '@millrace/contracts';
+import type { Database } from '@millrace/database';
+import type { JobService } from '@millrace/jobs';
+import { toJobView } from '@millrace/jobs';
+import type { HttpApp } from '@millrace/service-kit';
+import Type from 'typebox';
+import { IdempotencyHeaders } from '../pipelines/pipeline.routes.ts';
+import type { RecipeCatalog } from './recipe-catalog.ts';
+
+const resolveDataset = {
+  request: Type.Object({ tenant: Type.String(), versionId: Uuid }),
+  reply: DatasetInput,
+};
+
+const RecipeView = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  description: Type.String(),
+  paramsSchema: JsonObject,
+  dataset: Type.Object({ name: Type.String(), paramsSchema: JsonObject }),
+});
+
+export type TrainingJobRoutesOptions = {
+  bus: Bus;
+  database: Database;
+  jobs: JobService;
+  recipes: RecipeCatalog;
+};
+
+/** Submit a training on a dataset version; the other routes of jobs come from the jobs library. */
+export function trainingJobRoutes({ bus, database, jobs, recipes }: TrainingJobRoutesOptions) {
+  return async function registerTrainingJobRoutes(app: HttpApp): Promise<void> {
+    app.post(
+      '/v1/training/jobs',
+      {
+        config: { scope: 'train' },
+        schema: {
+          operationId: 'createTrainingJob',
+          tags: ['jobs'],
+          headers: IdempotencyHeaders,
+          body: Type.Object(
+            {
+              recipe: Type.String({ minLength: 1, maxLength: 64 }),
+              params: Type.Optional(JsonObject),
+              pool: Type.Optional(WorkerPool),
+              dataset: Type.Object({ versionId: Uuid }, { additionalProperties: false }),
+            },
+            { additionalProperties: false },
+          ),
+          response: { 200: JobView, 202: JobView },
+        },
+      },
+      async (request, reply) => {
+        const { tenant } = request.principal;
+        const { recipe, pool = 'cpu' } = request.body;
+        const { params } = recipes.resolve(recipe, request.body.params ?? {});
+        const dataset = await callRpc(bus, 'datasets', 'resolve', resolveDataset, {
+          tenant,
+          versionId: request.body.dataset.versionId,
+        });
+        const key = request.headers['idempotency-key'];
+        const { job, isNew } = await jobs.submit({
+          pool,
+          tenant,
+          spec: { recipe, params, dataset },
+          ...(key === undefined ? {} : { idempotencyKey: key }),
+        });
+        const isAlive = await jobs.repository.hasLiveWorker(database.db, job.pool);
+        return reply
+          .code(isNew ? 202 : 200)
+          .header('location', `/v1/training/jobs/${job.id}`)
+          .send(toJobView(job, isAlive));
+      },
+    );
+
+    app.get(
+      '/v1/training/recipes',
+      {
+        config: { scope: 'train' },
+        schema: {
+          operationId: 'listRecipes',
+          tags: ['recipes'],
+          response: { 200: Type.Object({ items: Type.Array(RecipeView) }) },
+        },
+      },
+      async () => ({ items: [...recipes.list()] }),
+    );
+  };
+}

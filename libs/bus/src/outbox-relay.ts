@@ -1,7 +1,8 @@
 import type { Database } from '@millrace/database';
 import { advisoryKey } from '@millrace/database';
 import { headers as createHeaders } from '@nats-io/transport-node';
-import { and, asc, inArray, isNull, lt, lte, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, inArray, isNull, lt, lte, notExists, sql } from 'drizzle-orm';
+import { alias } from 'drizzle-orm/pg-core';
 import type pg from 'pg';
 import type { Bus } from './bus.ts';
 import type { BusTables } from './outbox.table.ts';
@@ -102,11 +103,28 @@ export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
     }
   }
 
+  // a row that waits out its backoff holds back the later rows of its aggregate, or they would overtake it
+  const earlier = alias(outbox, 'earlier');
+  const isNextOfItsAggregate = notExists(
+    database.db
+      .select({ one: sql`1` })
+      .from(earlier)
+      .where(
+        and(
+          isNull(earlier.publishedAt),
+          eq(earlier.aggregate, outbox.aggregate),
+          eq(earlier.aggregateId, outbox.aggregateId),
+          lte(earlier.seq, outbox.seq),
+          gt(earlier.nextAt, sql`now()`),
+        ),
+      ),
+  );
+
   async function relayBatch(): Promise<number> {
     const rows = await database.db
       .select()
       .from(outbox)
-      .where(and(isNull(outbox.publishedAt), lte(outbox.nextAt, sql`now()`)))
+      .where(and(isNull(outbox.publishedAt), isNextOfItsAggregate))
       .orderBy(asc(outbox.seq))
       .limit(BATCH_ROWS);
     const byAggregate = new Map<string, OutboxRow[]>();

@@ -55,9 +55,10 @@ type Planned<K extends keyof InfraCoordinates> = { part: Part; coordinates: Infr
 async function planPostgres(options: InfraOptions, secrets: Secrets): Promise<{ part: Part; url: string }> {
   const files = filesOf(options.home, 'postgres');
   const port = await freePort();
-  const start: Part['start'] = async () => {
+  const start: Part['start'] = async (signal) => {
     const server = await startPostgres({
       ...files,
+      signal,
       port,
       password: secrets.postgresPassword,
       database: DATABASE,
@@ -73,9 +74,10 @@ async function planPostgres(options: InfraOptions, secrets: Secrets): Promise<{ 
 async function planNats(options: InfraOptions, secrets: Secrets): Promise<Planned<'nats'>> {
   const files = filesOf(options.home, 'nats');
   const port = await freePort();
-  const start: Part['start'] = async () => {
+  const start: Part['start'] = async (signal) => {
     const server = await startNats({
       ...files,
+      signal,
       port,
       binary: join(options.toolsFolder, 'bin', 'nats-server'),
       servicesPassword: secrets.natsServicesPassword,
@@ -106,9 +108,10 @@ async function planS3(options: InfraOptions, secrets: Secrets): Promise<Planned<
     accessKeyId: secrets.s3WorkerAccessKeyId,
     secretAccessKey: secrets.s3WorkerSecretAccessKey,
   };
-  const start: Part['start'] = async () => {
+  const start: Part['start'] = async (signal) => {
     const server = await startSeaweed({
       ...files,
+      signal,
       ports,
       services,
       worker,

@@ -21,6 +21,8 @@ export type NatsOptions = {
   workerPassword: string;
   port?: number;
   stopGraceMs?: number;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal | undefined;
   /** False only in tests of other things: each write is then synced in the background. */
   isSyncAlways?: boolean;
 };
@@ -49,6 +51,7 @@ export async function startNats(options: NatsOptions): Promise<EmbeddedNats> {
     env: serverEnvironment(),
     cwd: options.dataFolder,
     logFile: options.logFile,
+    signal: options.signal,
     stopGraceMs: options.stopGraceMs ?? STOP_GRACE_MS,
     readyTimeoutMs: READY_TIMEOUT_MS,
     isReady: () => greets(port),

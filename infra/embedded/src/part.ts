@@ -10,5 +10,6 @@ export type Part = {
   /** Port it listens on; null for a worker. */
   readonly port: number | null;
   readonly logFile: string;
-  start(): Promise<ManagedProcess>;
+  /** Resolves when it is ready; an aborted signal ends it and rejects. */
+  start(signal?: AbortSignal): Promise<ManagedProcess>;
 };

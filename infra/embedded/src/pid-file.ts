@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 export type ProcessId = { pid: number; startTicks: number };
 
 /** The fields of /proc/<pid>/stat from the state on, or null when the process is gone. */
-function statFields(pid: number): string[] | null {
+export function statFields(pid: number): string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -7,9 +7,18 @@ import { canExecute, openFolderFor, type ServerUser } from './unprivileged-user.
 /** Where `initdb` and `postgres` are. */
 export type PostgresBinaries = { folder: string; version: string; notice: string | null };
 
-/** Finds the binaries that npm brought; copies them (60 MB, once) where the user can reach them if it cannot. */
+/** Finds the binaries that npm brought. */
 export function postgresBinaries(user: ServerUser | null): PostgresBinaries {
   const { native, version } = installed();
+  return reachableBinaries(native, version, user);
+}
+
+/** The binaries in `native`, or a copy (60 MB, made once) where the user can reach them if it cannot. */
+export function reachableBinaries(
+  native: string,
+  version: string,
+  user: ServerUser | null,
+): PostgresBinaries {
   const bin = join(native, 'bin');
   if (!user || canExecute(join(bin, 'postgres'), user)) return { folder: bin, version, notice: null };
   const copy = join(openFolderFor(native, user), `postgres-${version}`);

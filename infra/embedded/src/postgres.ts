@@ -37,6 +37,8 @@ export type PostgresOptions = {
   port?: number;
   /** Ends a test's server at once instead of waiting for a clean end. */
   stopGraceMs?: number;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal | undefined;
   /** False only in tests: durability of what a power loss takes is not theirs to test. */
   isFsyncOn?: boolean;
 };
@@ -100,6 +102,7 @@ function spec(
     env: serverEnvironment(),
     cwd: '/',
     logFile: options.logFile,
+    signal: options.signal,
     // SIGINT ends open sessions and then shuts down cleanly; SIGTERM would wait for the last client.
     stopSignal: 'SIGINT',
     stopGraceMs: options.stopGraceMs ?? STOP_GRACE_MS,

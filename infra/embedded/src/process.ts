@@ -3,7 +3,8 @@ import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statS
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LaunchError } from './launch-error.ts';
-import { isStopped, writePidFile } from './pid-file.ts';
+import { isStopped, startTicksOf, writePidFile } from './pid-file.ts';
+import { processTree } from './process-tree.ts';
 
 const READY_POLL_MS = 20;
 /** A log over this is moved to `<name>.1` at the next start; one older log is kept. */
@@ -27,6 +28,10 @@ export type ProcessSpec = {
   readyTimeoutMs: number;
   /** Polled until true; may throw, which counts as not ready. */
   isReady: (pid: number) => Promise<boolean>;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal | undefined;
+  /** What was still missing, for the message when the wait is over. */
+  whatIsMissing?: () => string;
 };
 
 export type ProcessExit = { code: number | null; signal: NodeJS.Signals | null };
@@ -113,11 +118,16 @@ function manage(spec: ProcessSpec, child: ChildProcess): ManagedProcess {
     exited,
     isRunning: () => !ended,
     killHard,
+    // Postgres puts each backend in a session of its own, so the tree is walked rather than the group signalled.
     async pause() {
-      send('SIGSTOP', -pid);
-      while (!ended && !isStopped(pid)) await delay(1);
+      const tree = processTree(pid);
+      for (const member of tree) send('SIGSTOP', member);
+      while (!ended && !tree.every((member) => isStopped(member) || startTicksOf(member) === null))
+        await delay(1);
     },
-    resume: () => send('SIGCONT', -pid),
+    resume() {
+      for (const member of processTree(pid)) send('SIGCONT', member);
+    },
     async stop() {
       send(spec.stopSignal ?? 'SIGTERM', pid);
       const timer = new AbortController();
@@ -134,12 +144,16 @@ async function waitUntilReady(spec: ProcessSpec, managed: ManagedProcess): Promi
     if (!managed.isRunning()) {
       const { code, signal } = await managed.exited;
       const how = signal ? `was ended by ${signal}` : `ended with code ${code}`;
-      throw new LaunchError(spec.name, `${how} before it was ready:\n${logTail(spec.logFile)}\n`, spec);
+      throw new LaunchError(spec.name, `${how} before it was ready:\n${logTail(spec.logFile)}\n`, {
+        logFile: spec.logFile,
+      });
     }
     if (await spec.isReady(managed.pid).catch(() => false)) return;
+    if (spec.signal?.aborted) throw new LaunchError(spec.name, 'was asked to stop while it started');
     if (Date.now() > deadline) {
-      const waited = `not ready after ${spec.readyTimeoutMs / 1000} s`;
-      throw new LaunchError(spec.name, `${waited}:\n${logTail(spec.logFile)}\n`, spec);
+      const missing = spec.whatIsMissing?.() ?? logTail(spec.logFile);
+      const message = `not ready after ${spec.readyTimeoutMs / 1000} s:\n${missing}\n`;
+      throw new LaunchError(spec.name, message, { logFile: spec.logFile });
     }
     await delay(READY_POLL_MS);
   }

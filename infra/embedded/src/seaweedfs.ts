@@ -35,6 +35,8 @@ export type SeaweedOptions = {
   internalKeys: readonly string[];
   ports?: SeaweedPorts;
   stopGraceMs?: number;
+  /** Ends a start that is under way. */
+  signal?: AbortSignal | undefined;
 };
 
 /** HTTP ports; each has its gRPC twin at port + 10000. */
@@ -70,6 +72,7 @@ export async function startSeaweed(options: SeaweedOptions): Promise<EmbeddedSea
     // The program reads security.toml from its working folder.
     cwd: options.dataFolder,
     logFile: options.logFile,
+    signal: options.signal,
     stopGraceMs: options.stopGraceMs ?? STOP_GRACE_MS,
     readyTimeoutMs: READY_TIMEOUT_MS,
     isReady: () => isBucketWritable(target),

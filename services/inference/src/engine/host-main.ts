@@ -1,5 +1,5 @@
 import { isAppError } from '@millrace/contracts';
-import type { HostReply, HostRequest, MeasureReply, LoadReply, RunReply } from './host-protocol.ts';
+import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from './host-protocol.ts';
 import { putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
 import type { RuntimeSession } from './runtime-session.ts';
@@ -32,11 +32,7 @@ function reuse(): (bytes: number) => Uint8Array<ArrayBuffer> {
 async function load(request: HostRequest & { type: 'load' }): Promise<LoadReply> {
   const start = performance.now();
   session = await openSession(request.graph, { threads: request.threads });
-  return {
-    signature: session.signature,
-    loadMs: performance.now() - start,
-    residentBytes: process.memoryUsage.rss(),
-  };
+  return { signature: session.signature, loadMs: performance.now() - start, hasLoops: session.hasLoops };
 }
 
 async function run(request: HostRequest & { type: 'run' }, loaded: RuntimeSession): Promise<RunReply> {
@@ -80,4 +76,4 @@ process.on('disconnect', () => process.exit(0));
 // a Ctrl-C reaches the whole group; the parent decides when hosts end
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
-send({ type: 'ready' });
+send({ type: 'ready', residentBytes: process.memoryUsage.rss() });

@@ -15,11 +15,16 @@ export type HostRequest =
   | { id: number; type: 'unload' };
 
 export type HostReply =
-  | { type: 'ready' }
+  | { type: 'ready'; residentBytes: number }
   | { id: number; ok: true; result: LoadReply | RunReply | MeasureReply | null }
   | { id: number; ok: false; code: string; message: string };
 
-export type LoadReply = { signature: ModelSignature; loadMs: number; residentBytes: number };
+export type LoadReply = {
+  signature: ModelSignature;
+  loadMs: number;
+  /** The graph has loops, so the time of a run depends on the values. */
+  hasLoops: boolean;
+};
 export type RunReply = { outputs: TensorRef[]; computeMs: number; residentBytes: number };
 export type MeasureReply = Measurement;
 

@@ -25,6 +25,8 @@ export type HostRun = { outputs: Tensor[]; computeMs: number; residentBytes: num
 /** The parent's side of a model host. */
 export type Host = {
   readonly pid: number;
+  /** Memory of the process before it had a model (bytes). */
+  readonly emptyBytes: number;
   /** Runs that can be given to it now. */
   freeSlots(): number;
   isAlive(): boolean;
@@ -70,12 +72,12 @@ export async function startHost(timeoutMs: number): Promise<Host> {
     return waiting;
   };
 
-  const ready = new Promise<void>((resolve, reject) => {
+  const ready = new Promise<number>((resolve, reject) => {
     const timer = setTimeout(() => reject(timeoutError('start', timeoutMs)), timeoutMs);
     child.on('message', (reply: HostReply) => {
       if ('type' in reply) {
         clearTimeout(timer);
-        resolve();
+        resolve(reply.residentBytes);
       } else if (reply.ok) settle(reply.id)?.resolve(reply.result);
       else settle(reply.id)?.reject(appErrorFrom(reply));
     });
@@ -108,8 +110,14 @@ export async function startHost(timeoutMs: number): Promise<Host> {
     });
   }
 
-  const host: Host = {
+  const emptyBytes = await ready.catch((error: unknown) => {
+    isAsked = true;
+    child.kill('SIGKILL');
+    throw error;
+  });
+  return {
     pid: child.pid ?? -1,
+    emptyBytes,
     freeSlots: () => (alive ? free.length : 0),
     isAlive: () => alive,
     load: (graph, threads, limitMs) => ask<LoadReply>({ type: 'load', graph, threads }, 'load the model', limitMs),
@@ -140,11 +148,4 @@ export async function startHost(timeoutMs: number): Promise<Host> {
       child.kill('SIGKILL');
     },
   };
-  try {
-    await ready;
-  } catch (error) {
-    host.kill();
-    throw error;
-  }
-  return host;
 }

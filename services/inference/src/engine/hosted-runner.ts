@@ -27,8 +27,6 @@ export type HostedRunnerOptions = {
   timeouts: HostTimeouts;
   /** Memory of the first host after warm-up, less that of an empty host (bytes). */
   residentBytes: number;
-  /** Memory of a host without a model (bytes). */
-  emptyBytes: number;
   log(message: string, fields: Record<string, unknown>): void;
 };
 
@@ -119,7 +117,7 @@ export async function createHostedRunner(options: HostedRunnerOptions): Promise<
       );
       if (host === undefined) throw new AppError('model_crashed', 'The model host is being restarted.');
       const result = await host.run(inputs, outputs, timeouts.runMs);
-      memory.set(host, Math.max(0, result.residentBytes - options.emptyBytes));
+      memory.set(host, Math.max(0, result.residentBytes - host.emptyBytes));
       return result;
     },
     onChange(listener) {

@@ -9,6 +9,8 @@ import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 /** A graph that is loaded: its signature and a way to run it. Runs block the thread that they are on. */
 export type RuntimeSession = {
   readonly signature: ModelSignature;
+  /** The graph has Loop or Scan nodes, so the time of a run depends on the values. */
+  readonly hasLoops: boolean;
   /** Outputs by the order of `outputs`, or all. Throws `inference_failed`. */
   run(inputs: readonly Tensor[], outputs?: readonly string[]): Promise<Tensor[]>;
   close(): Promise<void>;
@@ -21,6 +23,9 @@ export type SessionOptions = { threads: number };
 
 /** The runtime prints its own warnings to stderr; errors only (level 3). */
 const LOG_ERRORS_ONLY = 3;
+
+/** Field 4 (op_type) of a node in the file, for the two operators that repeat a graph. */
+const LOOP_NODES = ['\x22\x04Loop', '\x22\x04Scan'].map((text) => Buffer.from(text, 'latin1'));
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -79,9 +84,11 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
     inputs: session.inputMetadata.map((meta) => toSpec(meta, 'input')),
     outputs: session.outputMetadata.map((meta) => toSpec(meta, 'output')),
   };
+  const outputNames = session.outputNames;
   return {
     signature,
-    async run(inputs, outputs = session.outputNames) {
+    hasLoops: LOOP_NODES.some((node) => bytes.includes(node)),
+    async run(inputs, outputs = outputNames) {
       const feeds: Record<string, ort.Tensor> = {};
       for (const { name, dtype, data, shape } of inputs) {
         feeds[name] = new ort.Tensor(dtype as 'float32', data as Float32Array, shape);

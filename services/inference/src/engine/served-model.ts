@@ -47,12 +47,17 @@ function hasBoundedRows(signature: ModelSignature): boolean {
   );
 }
 
-function inlineReason(signature: ModelSignature, measured: Measurement): { isFast: boolean; reason: string } {
+function inlineReason(
+  signature: ModelSignature,
+  hasLoops: boolean,
+  measured: Measurement,
+): { isFast: boolean; reason: string } {
   const row = `a row takes ${measured.rowMs.toFixed(3)} ms`;
   if (measured.rowMs > INLINE_ROW_MS_MAX) return { isFast: false, reason: `${row}, over ${INLINE_ROW_MS_MAX} ms` };
   if ((measured.batchMs ?? 0) > INLINE_BATCH_MS_MAX) {
     return { isFast: false, reason: `${measured.batchRows} rows take ${measured.batchMs?.toFixed(3)} ms, over ${INLINE_BATCH_MS_MAX} ms` };
   }
+  if (hasLoops) return { isFast: false, reason: 'the graph has loops, so the time of a run depends on the values' };
   if (!hasBoundedRows(signature)) return { isFast: false, reason: 'the size of a row is not fixed' };
   return { isFast: true, reason: `${row}, at most ${INLINE_ROW_MS_MAX} ms` };
 }
@@ -61,12 +66,11 @@ async function place(
   host: Host,
   graph: GraphFile,
   options: EngineOptions,
-  signature: ModelSignature,
+  loaded: { signature: ModelSignature; hasLoops: boolean },
   measurement: Measurement,
 ): Promise<{ runner: Runner; reason: string }> {
-  const { isFast, reason } = inlineReason(signature, measurement);
-  const emptyBytes = options.spares.emptyBytes();
-  const residentBytes = Math.max(0, measurement.residentBytes - emptyBytes);
+  const { isFast, reason } = inlineReason(loaded.signature, loaded.hasLoops, measurement);
+  const residentBytes = Math.max(0, measurement.residentBytes - host.emptyBytes);
   if (isFast && options.isInlineAllowed) {
     const session = await openSession(graph, { threads: 1 });
     await host.unload(options.timeouts.loadMs);
@@ -80,7 +84,6 @@ async function place(
     threads: options.threadsPerHost,
     timeouts: options.timeouts,
     residentBytes,
-    emptyBytes,
     log: options.log,
   });
   return { runner, reason: isFast ? 'inline runs are switched off' : reason };
@@ -96,12 +99,12 @@ export async function openModel(graph: GraphFile, options: EngineOptions): Promi
   const start = performance.now();
   const host = await options.spares.take();
   try {
-    const { signature } = await host.load(graph, options.threadsPerHost, options.timeouts.loadMs);
+    const loaded = await host.load(graph, options.threadsPerHost, options.timeouts.loadMs);
     const measurement = await host.measure(options.timeouts.loadMs);
-    const { runner, reason } = await place(host, graph, options, signature, measurement);
+    const { runner, reason } = await place(host, graph, options, loaded, measurement);
     const queue = createRequestQueue(runner, measurement.isBatched, options.limits);
     return {
-      signature,
+      signature: loaded.signature,
       queue,
       runner,
       measurement,

@@ -10,13 +10,8 @@ export type SpareHosts = {
   take(): Promise<Host>;
   /** Keeps a host whose model moved away, or ends it when there is a spare already. */
   giveBack(host: Host): void;
-  /** Memory of a host without a model (bytes), measured on the first; an estimate until then. */
-  emptyBytes(): number;
   close(): void;
 };
-
-/** Measured: Node 24 with onnxruntime-node loaded (bytes). */
-const EMPTY_HOST_BYTES = 78 * 1024 * 1024;
 
 /** At most one spare host is kept. */
 export function createSpareHosts(startTimeoutMs: number): SpareHosts {
@@ -38,7 +33,6 @@ export function createSpareHosts(startTimeoutMs: number): SpareHosts {
         spare = undefined;
       }, SPARE_IDLE_MS).unref();
     },
-    emptyBytes: () => EMPTY_HOST_BYTES,
     close() {
       isClosed = true;
       clearTimeout(timer);

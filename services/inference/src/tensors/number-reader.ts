@@ -66,7 +66,7 @@ function longNumber(
     const low = Math.fround(approximation * (1 - ERROR_BOUND));
     if (low === Math.fround(approximation * (1 + ERROR_BOUND))) return low;
   }
-  return Number(bytes.latin1Slice(start, end));
+  return Number(bytes.toString('latin1', start, end));
 }
 
 // One loop over bytes on purpose: this is where a 1.6 MB body spends its time, and calls a digit would double it.
@@ -119,7 +119,7 @@ function readLeaf<T extends FloatTarget>(
       const exponent = p;
       while (c >= ZERO && c <= NINE) c = bytes[++p] as number;
       if (p === exponent) return undefined;
-      value = Number(bytes.latin1Slice(start, p));
+      value = Number(bytes.toString('latin1', start, p));
     } else if (mantissa <= EXACT_MAX && decimals <= 22) {
       value = mantissa / (POWERS_OF_TEN[decimals] as number);
       if (isNegative) value = -value;

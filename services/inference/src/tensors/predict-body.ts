@@ -13,6 +13,8 @@ const OPEN_ARRAY = 91;
 const CLOSE_ARRAY = 93;
 /** Deeper JSON than any tensor; deeper bodies are refused before JSON.parse sees them. */
 const DEPTH_MAX = 64;
+/** Arrays inside others that are tried as flat ones, which are found natively; more would cost more than it saves. */
+const FLAT_TRIES = 8;
 
 function invalid(): AppError {
   return new AppError('invalid_json', 'The body is not valid JSON.');
@@ -49,6 +51,7 @@ function flatArrayEnd(bytes: Buffer, at: number): number | undefined {
 /** Index after the array or object that opens at `at`. */
 function skipNested(bytes: Buffer, at: number): number {
   let depth = 0;
+  let flatTries = FLAT_TRIES;
   for (let p = at; p < bytes.length; p += 1) {
     const c = bytes[p] as number;
     // digits, signs, dots, commas and spaces are most of a body
@@ -57,6 +60,13 @@ function skipNested(bytes: Buffer, at: number): number {
     else if (c === OPEN_ARRAY || c === OPEN_OBJECT) {
       depth += 1;
       if (depth > DEPTH_MAX) throw new AppError('invalid_json', `The body nests deeper than ${DEPTH_MAX}.`);
+      if (c === OPEN_ARRAY && p > at && flatTries-- > 0) {
+        const end = flatArrayEnd(bytes, p);
+        if (end !== undefined) {
+          depth -= 1;
+          p = end - 1;
+        }
+      }
     } else if (c === CLOSE_ARRAY || c === CLOSE_OBJECT) {
       depth -= 1;
       if (depth === 0) return p + 1;
@@ -71,7 +81,7 @@ function skipValue(bytes: Buffer, at: number): number {
   if (c === OPEN_ARRAY) return flatArrayEnd(bytes, at) ?? skipNested(bytes, at);
   if (c === OPEN_OBJECT) return skipNested(bytes, at);
   let p = at;
-  while (p < bytes.length && bytes[p] !== COMMA && bytes[p] !== CLOSE_OBJECT) p += 1;
+  while (p < bytes.length && bytes[p] !== COMMA && bytes[p] !== CLOSE_OBJECT && bytes[p] !== CLOSE_ARRAY) p += 1;
   if (p === at) throw invalid();
   return p;
 }
@@ -100,6 +110,25 @@ export function objectMembers(bytes: Buffer, at = 0): { members: Member[]; end: 
     members.push({ key, start, end });
     p = skipSpace(bytes, end);
     if (bytes[p] === CLOSE_OBJECT) return { members, end: p + 1 };
+    if (bytes[p] !== COMMA) throw invalid();
+    p = skipSpace(bytes, p + 1);
+  }
+}
+
+/**
+ * Lists the places of the elements of the array that opens at `at`.
+ * Throws `invalid_json` when it is not an array or is cut off.
+ */
+export function arrayElements(bytes: Buffer, at: number, what: string): { start: number; end: number }[] {
+  if (bytes[at] !== OPEN_ARRAY) throw new AppError('invalid_request', `${what} must be an array.`);
+  const elements: { start: number; end: number }[] = [];
+  let p = skipSpace(bytes, at + 1);
+  if (bytes[p] === CLOSE_ARRAY) return elements;
+  for (;;) {
+    const end = skipValue(bytes, p);
+    elements.push({ start: p, end });
+    p = skipSpace(bytes, end);
+    if (bytes[p] === CLOSE_ARRAY) return elements;
     if (bytes[p] !== COMMA) throw invalid();
     p = skipSpace(bytes, p + 1);
   }

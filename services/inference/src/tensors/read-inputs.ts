@@ -92,6 +92,11 @@ export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], r
   return count;
 }
 
+/** Reads one value of JSON, flat or nested, into an input. Throws `invalid_shape`, `invalid_type` or `not_finite`. */
+export function readInput(bytes: Buffer, member: Member, spec: TensorSpec, elementsMax: number): Tensor {
+  return readFloats(bytes, member, spec, elementsMax) ?? readSlow(bytes, member, spec);
+}
+
 /** Reads the `features` object at `at` into the model's inputs, in the model's order; `elementsMax` bounds each. */
 export function readInputs(
   bytes: Buffer,
@@ -103,6 +108,6 @@ export function readInputs(
   assertInputNames(signature, members.map((member) => member.key));
   return signature.inputs.map((spec) => {
     const member = members.find(({ key }) => key === spec.name) as Member;
-    return readFloats(bytes, member, spec, elementsMax) ?? readSlow(bytes, member, spec);
+    return readInput(bytes, member, spec, elementsMax);
   });
 }

@@ -1,0 +1,40 @@
+import type { Auth, HttpApp, Logger, Metrics, ReadinessChecks } from '@millrace/service-kit';
+import { createHttp } from '@millrace/service-kit';
+import { modelRoutes } from './models/model.routes.ts';
+import type { ModelStore } from './models/model-store.ts';
+import { predictionRoutes } from './predictions/prediction.routes.ts';
+import type { PredictionService } from './predictions/prediction.service.ts';
+import type { PredictionPublisher } from './telemetry/prediction-publisher.ts';
+import { protocolRoutes } from './v2/protocol.routes.ts';
+
+export type InferenceDeps = {
+  logger: Logger;
+  metrics: Metrics;
+  auth: Auth;
+  readiness: ReadinessChecks;
+  predictions: PredictionService;
+  store: ModelStore;
+  publisher: PredictionPublisher;
+  bodyBytesMax: number;
+};
+
+/** A value in JSON takes at least two bytes (a digit and a comma), which bounds the elements of one input. */
+const BYTES_PER_VALUE = 2;
+
+/** The HTTP side of inference; does not listen. */
+export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
+  const { logger, metrics, auth, readiness, bodyBytesMax } = deps;
+  const app = await createHttp({
+    service: 'inference',
+    logger,
+    metrics,
+    auth,
+    readiness,
+    openapi: { title: 'Millrace inference', description: 'Predictions of model versions that were verified.' },
+  });
+  const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE) };
+  await app.register(predictionRoutes(deps.predictions, limits));
+  await app.register(protocolRoutes(deps.predictions, { ...limits, isReady: readiness }), { prefix: '/v2' });
+  await app.register(modelRoutes(deps.store, deps.publisher));
+  return app;
+}

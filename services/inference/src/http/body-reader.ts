@@ -1,0 +1,64 @@
+import type { IncomingMessage } from 'node:http';
+import { AppError } from '@millrace/contracts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+/** Binary tensors begin at multiples of this when the length of the JSON before them is known. */
+const ALIGNMENT = 8;
+
+function tooLarge(limitBytes: number): AppError {
+  return new AppError('payload_too_large', `The body is over the bound of this route, ${limitBytes} bytes.`, {
+    details: { limitBytes },
+  });
+}
+
+/** Memory for a body of which the byte at `jsonBytes` is aligned for any number type. */
+function allocateBody(length: number, jsonBytes: number): Buffer {
+  const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
+  return Buffer.from(new ArrayBuffer(length + pad), pad, length);
+}
+
+function announcedLength(request: FastifyRequest): number | undefined {
+  const text = request.headers['content-length'];
+  if (text === undefined || request.headers['content-encoding'] !== undefined) return undefined;
+  return Number(text);
+}
+
+/**
+ * Reads a body into one piece of memory: as long as announced, or grown chunk by chunk.
+ * Throws `payload_too_large`, or `invalid_request` when the connection ends early.
+ */
+export function readBody(
+  request: FastifyRequest,
+  payload: IncomingMessage,
+  limitBytes: number,
+): Promise<Buffer> {
+  const announced = announcedLength(request);
+  if (announced !== undefined && announced > limitBytes) return Promise.reject(tooLarge(limitBytes));
+  const header = Number(request.headers['inference-header-content-length'] ?? 0);
+  const jsonBytes = Number.isSafeInteger(header) && header >= 0 ? header : 0;
+  const whole = announced === undefined ? undefined : allocateBody(announced, jsonBytes);
+  const parts: Buffer[] = [];
+  let received = 0;
+  return new Promise((resolve, reject) => {
+    payload.on('data', (chunk: Buffer) => {
+      if (received + chunk.length > limitBytes) return reject(tooLarge(limitBytes));
+      if (whole === undefined) parts.push(chunk);
+      else chunk.copy(whole, received);
+      received += chunk.length;
+    });
+    payload.on('error', (cause) => reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })));
+    payload.on('end', () => {
+      if (whole === undefined) return resolve(Buffer.concat(parts, received));
+      if (received === whole.length) return resolve(whole);
+      reject(new AppError('invalid_request', `The body has ${received} bytes, not the ${whole.length} announced.`));
+    });
+  });
+}
+
+/** Gives the routes of `scope` their bodies as bytes, for the content types named. */
+export function takeBodiesAsBytes(scope: FastifyInstance, types: string[] | '*', limitBytes: number): void {
+  scope.removeAllContentTypeParsers();
+  const read = (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> =>
+    readBody(request, payload, limitBytes);
+  scope.addContentTypeParser(types as string[], { bodyLimit: limitBytes }, read);
+}

@@ -1,0 +1,75 @@
+import type { ResolvedVersion } from '@millrace/contracts';
+import { isAppError } from '@millrace/contracts';
+import type { Metrics } from '@millrace/service-kit';
+import type { QueueAnswer } from '../engine/request-queue.ts';
+import type { ModelStore } from '../models/model-store.ts';
+import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
+
+const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const LABELS = ['model', 'version'] as const;
+/** Series of one model and version are found by these. */
+type Labels = { model: string; version: string };
+
+export type PredictionMetrics = {
+  observe(version: ResolvedVersion, answer: QueueAnswer, latencyMs: number): void;
+  fail(version: ResolvedVersion, error: unknown): void;
+};
+
+/** Prometheus series of predictions: request, queue and compute time, rows of a run, queue depth and memory. */
+export function createPredictionMetrics(
+  metrics: Metrics,
+  store: ModelStore,
+  publisher: PredictionPublisher,
+): PredictionMetrics {
+  const request = metrics.histogram({ name: 'request_seconds', help: 'Body complete to answer.', labels: LABELS });
+  const queue = metrics.histogram({ name: 'queue_seconds', help: 'Wait for the model.', labels: LABELS });
+  const compute = metrics.histogram({ name: 'compute_seconds', help: 'Time of the run.', labels: LABELS });
+  const rows = metrics.histogram({ name: 'run_rows', help: 'Rows joined in a run.', labels: LABELS, buckets: ROW_BUCKETS });
+  const failures = metrics.counter({
+    name: 'failures_total',
+    help: 'Predictions that ended with an error, by code.',
+    labels: [...LABELS, 'code'],
+  });
+  const each = (read: (model: ReturnType<ModelStore['list']>[number]) => number) => (gauge: {
+    reset(): void;
+    set(labels: Labels, value: number): void;
+  }): void => {
+    gauge.reset();
+    for (const model of store.list()) {
+      gauge.set({ model: model.version.model, version: model.version.version }, read(model));
+    }
+  };
+  metrics.gauge({
+    name: 'queue_requests',
+    help: 'Requests that wait for the model now.',
+    labels: LABELS,
+    collect: each(({ served }) => served.queue.stats().depth),
+  });
+  metrics.gauge({
+    name: 'model_resident_bytes',
+    help: 'Measured memory of the model.',
+    labels: LABELS,
+    collect: each(({ served }) => served.runner.residentBytes()),
+  });
+  metrics.gauge({
+    name: 'telemetry_predictions',
+    help: 'Predictions for the bus since the start: recorded = sent + waiting + dropped.',
+    labels: ['state'],
+    collect(gauge) {
+      const { recorded, sent, waiting, dropped } = publisher.stats();
+      for (const [state, value] of Object.entries({ recorded, sent, waiting, dropped })) gauge.set({ state }, value);
+    },
+  });
+  return {
+    observe({ model, version }, answer, latencyMs) {
+      const labels = { model, version };
+      request.observe(labels, latencyMs / 1000);
+      queue.observe(labels, answer.queueMs / 1000);
+      compute.observe(labels, answer.computeMs / 1000);
+      rows.observe(labels, answer.joinedRows);
+    },
+    fail({ model, version }, error) {
+      failures.inc({ model, version, code: isAppError(error) ? error.code : 'internal' });
+    },
+  };
+}

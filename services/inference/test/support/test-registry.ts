@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import type { Bus } from '@millrace/bus';
+import { serveRpc } from '@millrace/bus';
+import type { ResolvedVersion } from '@millrace/contracts';
+import { AppError, newId, resolveVersionMethod } from '@millrace/contracts';
+import { createFileSigner, createManifest, generateKeyPair, packageDigest, signModel } from '@millrace/integrity';
+import type { Storage } from '@millrace/storage';
+
+/** Answers `registry.resolve` with packages that are really signed and really in S3. */
+export type TestRegistry = {
+  readonly publicKeyPem: string;
+  /** Signs and stores a package of one graph and makes it known. */
+  add(model: string, graph: Buffer, options?: { version?: string; stage?: ResolvedVersion['stage'] }): Promise<ResolvedVersion>;
+  /** Changes what is answered for a version from now on. */
+  change(modelVersionId: string, patch: Partial<ResolvedVersion>): void;
+  /** Questions answered so far. */
+  asked(): number;
+  stop(): Promise<void>;
+};
+
+export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
+  const keys = generateKeyPair();
+  const signer = createFileSigner(keys.privateKeyPem);
+  const versions: ResolvedVersion[] = [];
+  let asked = 0;
+  const find = (model: string, label: string | undefined): ResolvedVersion => {
+    const own = versions.filter((version) => version.model === model);
+    if (own.length === 0) throw new AppError('model_not_found', `No model is called "${model}".`);
+    const named = label === undefined
+      ? (own.findLast((version) => version.stage === 'production') ?? own.at(-1))
+      : own.find((version) => version.version === label || String(version.ordinal) === label);
+    if (named === undefined) throw new AppError('version_not_found', `"${model}" has no version "${label}".`);
+    return named;
+  };
+  const rpc = serveRpc(bus, 'registry', 'resolve', resolveVersionMethod, async (request) => {
+    asked += 1;
+    if (request.modelVersionId === undefined) return find(request.model ?? '', request.version);
+    const version = versions.find(({ modelVersionId }) => modelVersionId === request.modelVersionId);
+    if (version === undefined) throw new AppError('version_not_found', 'No such version.');
+    return version;
+  });
+  return {
+    publicKeyPem: keys.publicKeyPem,
+    async add(model, graph, { version, stage = 'development' } = {}) {
+      const { sha256, sizeBytes } = await storage.putBlob(graph);
+      const manifest = createManifest([{ path: 'model.onnx', sha256, sizeBytes }]);
+      const ordinal = versions.filter((other) => other.model === model).length + 1;
+      const added: ResolvedVersion = {
+        modelVersionId: newId(),
+        modelId: newId(),
+        model,
+        version: version ?? `v${ordinal}`,
+        ordinal,
+        stage,
+        framework: 'onnx',
+        packageDigest: packageDigest(manifest),
+        manifest: { files: [...manifest.files] },
+        signature: (await signModel(manifest, signer, model)) as unknown as Record<string, unknown>,
+        servingFile: 'model.onnx',
+      };
+      versions.push(added);
+      return added;
+    },
+    change(modelVersionId, patch) {
+      const version = versions.find((candidate) => candidate.modelVersionId === modelVersionId);
+      if (version !== undefined) Object.assign(version, patch);
+    },
+    asked: () => asked,
+    stop: () => rpc.stop(),
+  };
+}
+
+/** SHA-256 of bytes as hex. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -112,7 +112,7 @@ def ask_framework(source: Path, tag: str, signature: str, converted: Converted) 
         raise ConversionError(
             'conversion_failed',
             f'Augmentation was taken out ({", ".join(converted.stripped)}), so the SavedModel has no '
-            f'comparable answers; add {SAMPLES_FILE} with inputs and the outputs of the model in inference mode.',
+            f'comparable answers; add {SAMPLES_FILE} with inputs and the outputs of the model at inference.',
         )
     random = np.random.default_rng(0)
     feeds = {info.name: _random_input(info, random) for info in converted.inputs}

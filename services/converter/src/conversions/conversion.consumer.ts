@@ -1,0 +1,67 @@
+import type { ConsumerDeps, Pull } from '@millrace/bus';
+import { startConsumer } from '@millrace/bus';
+import { isTerminal, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
+import type { Executor } from '@millrace/database';
+import type { JobRow, JobService } from '@millrace/jobs';
+
+/** Pipelines belong to this tenant until they carry one of their own. */
+const PIPELINE_TENANT = 'default';
+
+export type ConversionConsumerDeps = ConsumerDeps & {
+  jobs: JobService;
+  /** Tells the worker of a running job at once that it is to stop; only a hint. */
+  hintCancel: (jobId: string) => void;
+};
+
+/** Queues what pipelines ask to be converted, once a pipeline, and stops what a cancelled pipeline no longer needs. */
+export function startConversionConsumers(deps: ConversionConsumerDeps): { stop(): Promise<void> } {
+  const pulls: Pull[] = [startRequests(deps), startCancellations(deps)];
+  return {
+    async stop() {
+      await Promise.all(pulls.map((pull) => pull.stop()));
+    },
+  };
+}
+
+function pipelineKey(pipelineId: string): string {
+  return `pipeline:${pipelineId}`;
+}
+
+function jobOfPipeline(tx: Executor, jobs: JobService, pipelineId: string): Promise<JobRow | undefined> {
+  return jobs.repository.findByIdempotencyKey(tx, PIPELINE_TENANT, pipelineKey(pipelineId));
+}
+
+function startRequests(deps: ConversionConsumerDeps): Pull {
+  const { jobs } = deps;
+  return startConsumer(deps, {
+    event: PipelineConversionRequested,
+    durable: 'converter-pipeline-conversion-requested',
+    apply: async (tx, data, _prepared, info) => {
+      const spec = { ...data.spec, requestId: data.pipelineId };
+      const before = await jobOfPipeline(tx, jobs, data.pipelineId);
+      if (before !== undefined && !isTerminal(before.state)) return;
+      // a pipeline that asks again after its conversion ended wants another one
+      const key = pipelineKey(data.pipelineId);
+      await jobs.create(tx, {
+        spec,
+        pool: 'cpu',
+        tenant: PIPELINE_TENANT,
+        idempotencyKey: before === undefined ? key : `${key}:${info.messageId}`,
+      });
+    },
+  });
+}
+
+function startCancellations(deps: ConversionConsumerDeps): Pull {
+  const { jobs } = deps;
+  return startConsumer(deps, {
+    event: PipelineCancelled,
+    durable: 'converter-pipeline-cancelled',
+    apply: async (tx, data) => {
+      const job = await jobOfPipeline(tx, jobs, data.pipelineId);
+      if (job === undefined || isTerminal(job.state)) return;
+      const cancelled = await jobs.cancelIn(tx, job.id);
+      if (cancelled.state === 'cancelling') deps.hintCancel(job.id);
+    },
+  });
+}

@@ -1,0 +1,70 @@
+import { ArtifactRef, ConvertSpec, JobView, Uuid } from '@millrace/contracts';
+import type { Database } from '@millrace/database';
+import type { JobService } from '@millrace/jobs';
+import { toJobView } from '@millrace/jobs';
+import type { HttpApp } from '@millrace/service-kit';
+import Type from 'typebox';
+import { assertStored, conversionSpec, SOURCE_FILES_MAX } from './conversion.service.ts';
+
+const IDEMPOTENCY_KEY_MAX = 255;
+
+const ConversionBody = Type.Object(
+  {
+    source: Type.Object(
+      {
+        trainingJobId: Type.Optional(Uuid),
+        files: Type.Array(ArtifactRef, { minItems: 1, maxItems: SOURCE_FILES_MAX }),
+      },
+      { additionalProperties: false },
+    ),
+    opset: Type.Optional(ConvertSpec.properties.opset),
+    tag: Type.Optional(ConvertSpec.properties.tag),
+    signature: Type.Optional(ConvertSpec.properties.signature),
+    tolerance: Type.Optional(ConvertSpec.properties.tolerance),
+  },
+  { additionalProperties: false },
+);
+
+export type ConversionRoutesOptions = {
+  jobs: JobService;
+  database: Database;
+  hasBlob: (sha256: string) => Promise<boolean>;
+};
+
+/** `POST /v1/conversions`: queues a conversion of files that storage already has. */
+export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpApp) => Promise<void> {
+  const { jobs, database } = options;
+  return async function registerConversionRoutes(app) {
+    app.post(
+      '/v1/conversions',
+      {
+        config: { scope: 'train' },
+        schema: {
+          operationId: 'createConversion',
+          tags: ['jobs'],
+          headers: Type.Object({
+            'idempotency-key': Type.Optional(Type.String({ minLength: 1, maxLength: IDEMPOTENCY_KEY_MAX })),
+          }),
+          body: ConversionBody,
+          response: { 202: JobView },
+        },
+      },
+      async (request, reply) => {
+        const spec = conversionSpec(request.body);
+        await assertStored(spec.source.files, options.hasBlob);
+        const key = request.headers['idempotency-key'];
+        const { job } = await jobs.submit({
+          spec,
+          pool: 'cpu',
+          tenant: request.principal.tenant,
+          ...(key === undefined ? {} : { idempotencyKey: key }),
+        });
+        const hasWorker = await jobs.repository.hasLiveWorker(database.db, job.pool);
+        return reply
+          .code(202)
+          .header('location', `/v1/conversions/${job.id}`)
+          .send(toJobView(job, hasWorker));
+      },
+    );
+  };
+}

@@ -1,0 +1,58 @@
+import type { ArtifactRef, ConvertSpec } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts';
+
+/** Opset, tag and signature of a conversion that names none; the tolerance is an absolute difference. */
+export const conversionDefaults = {
+  opset: 17,
+  tag: 'serve',
+  signature: 'serving_default',
+  tolerance: 1e-4,
+} as const;
+
+/** Most files of one source; their list travels inside events of at most 64 KiB. */
+export const SOURCE_FILES_MAX = 200;
+
+const SAVED_MODEL = 'saved_model/saved_model.pb';
+
+/** What a caller may say of a conversion; the rest comes from `conversionDefaults`. */
+export type ConversionRequest = Pick<ConvertSpec, 'source'> &
+  Partial<Pick<ConvertSpec, 'opset' | 'tag' | 'signature' | 'tolerance'>>;
+
+/**
+ * The spec of the job for a request.
+ * @throws AppError `invalid_request` when the source has no SavedModel or names a file twice
+ */
+export function conversionSpec(request: ConversionRequest): ConvertSpec {
+  assertConvertible(request.source.files);
+  return { ...conversionDefaults, ...request, format: 'onnx' };
+}
+
+function assertConvertible(files: readonly ArtifactRef[]): void {
+  const paths = new Set(files.map((file) => file.path));
+  if (paths.size !== files.length) {
+    throw new AppError('invalid_request', 'source.files names a path twice; name each file once.');
+  }
+  if (!paths.has(SAVED_MODEL)) {
+    throw new AppError(
+      'invalid_request',
+      `source.files has no ${SAVED_MODEL}; give the files of a SavedModel under saved_model/.`,
+    );
+  }
+}
+
+/**
+ * Checks that storage has every file, so that a job does not fail later for a typing error.
+ * @throws AppError `invalid_request` naming the first missing file
+ */
+export async function assertStored(
+  files: readonly ArtifactRef[],
+  hasBlob: (sha256: string) => Promise<boolean>,
+): Promise<void> {
+  for (const file of files) {
+    if (await hasBlob(file.sha256)) continue;
+    throw new AppError(
+      'invalid_request',
+      `Storage has no bytes for ${file.path} (SHA-256 ${file.sha256}); upload the file first.`,
+    );
+  }
+}

@@ -1,0 +1,325 @@
+import { request as httpRequest } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Pull } from '@millrace/bus';
+import { callRpc, connectBus, createOutbox, createOutboxRelay, ensureStreams } from '@millrace/bus';
+import {
+  DatasetVersionFailed,
+  DatasetVersionReady,
+  IngestJobEvents,
+  newId,
+  PipelineDatasetRequested,
+} from '@millrace/contracts';
+import { createDatabase, migrate } from '@millrace/database';
+import type { JobService } from '@millrace/jobs';
+import { createJobService, startJobRuntime } from '@millrace/jobs';
+import type { HttpApp } from '@millrace/service-kit';
+import { createAuth, createKeySetHolder, createLogger, createMetrics } from '@millrace/service-kit';
+import { blobKey, createStorage } from '@millrace/storage';
+import { createTestBucket, createTestDatabase, eventually, startNats } from '@millrace/testing';
+import { buildApp } from '../src/app.ts';
+import { createDatasetRepository } from '../src/datasets/dataset.repository.ts';
+import { busTables, datasetTables, jobTables } from '../src/schema.ts';
+import { createGeneratorCatalog } from '../src/versions/recipes.ts';
+import { startVersionConsumer } from '../src/versions/version.consumer.ts';
+import { resolveMethod, serveVersions } from '../src/versions/version.rpc.ts';
+import { createVersionService } from '../src/versions/version.service.ts';
+
+const generators = createGeneratorCatalog([
+  {
+    name: 'counting',
+    version: '1',
+    dataset: {
+      name: 'numbers',
+      paramsSchema: {
+        type: 'object',
+        properties: { seed: { type: 'integer', minimum: 0, maximum: 9, default: 1 } },
+        additionalProperties: false,
+      },
+    },
+  },
+]);
+
+async function startService() {
+  const nats = await startNats();
+  const testDatabase = await createTestDatabase();
+  const bucket = await createTestBucket();
+  const folder = fileURLToPath(new URL('../migrations', import.meta.url));
+  await migrate({ url: testDatabase.url, schema: 'datasets', folder });
+  const database = createDatabase({ url: testDatabase.url, applicationName: 'datasets-test' });
+  const logger = createLogger({ service: 'datasets', level: 'fatal' });
+  const bus = await connectBus({
+    url: nats.servicesUrl,
+    name: 'datasets-test',
+    inboxPrefix: '_INBOX_services',
+    logger,
+  });
+  await ensureStreams(bus);
+  const outbox = createOutbox(busTables, 'datasets');
+  const relay = createOutboxRelay({ database, tables: busTables, bus, schema: 'datasets' });
+  relay.start();
+  const storage = createStorage(bucket);
+  const datasets = createDatasetRepository(datasetTables);
+  const versions = createVersionService({ database, datasets, outbox, generators, jobs: () => jobs });
+  const jobs: JobService = createJobService({
+    service: 'datasets',
+    kind: 'ingest',
+    events: IngestJobEvents,
+    database,
+    tables: jobTables,
+    outbox,
+    hooks: { onSucceeded: versions.onJobSucceeded, onFailed: versions.onJobFailed },
+  });
+  const runtime = await startJobRuntime({
+    bus,
+    database,
+    busTables,
+    jobs,
+    events: IngestJobEvents,
+    pools: ['cpu'],
+  });
+  const consumer: Pull = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
+  const rpc = serveVersions({ bus, database, datasets });
+  const app: HttpApp = await buildApp({
+    logger,
+    metrics: createMetrics({ service: 'datasets' }),
+    auth: createAuth({ mode: 'local', keySet: createKeySetHolder(), logger }),
+    readiness: {},
+    database,
+    datasets,
+    versions,
+    jobs,
+    feed: runtime.feed,
+    storeBlob: (file) => storage.putBlob(file),
+    presign: (sha256) => storage.presignGet(blobKey(sha256)),
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const address = app.server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return {
+    bus,
+    database,
+    jobs,
+    storage,
+    port,
+    origin: `http://127.0.0.1:${port}`,
+    async stop() {
+      await app.close();
+      await Promise.all([consumer.stop(), rpc.stop(), runtime.stop()]);
+      await relay.stop();
+      await bus.close();
+      await database.close();
+      storage.close();
+      await testDatabase.drop();
+      await bucket.drop();
+      await nats.stop();
+    },
+  };
+}
+
+let service: Awaited<ReturnType<typeof startService>>;
+
+beforeAll(async () => {
+  service = await startService();
+});
+
+afterAll(async () => {
+  await service.stop();
+});
+
+async function json(path: string, init?: RequestInit) {
+  const response = await fetch(`${service.origin}${path}`, init);
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+const post = (path: string, body: unknown) =>
+  json(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
+const createDataset = async (name: string) => (await post('/v1/datasets', { name })).body.id as string;
+
+function form(files: Record<string, string>): FormData {
+  const body = new FormData();
+  for (const [path, text] of Object.entries(files)) body.append('file', new Blob([text]), path);
+  return body;
+}
+
+const upload = (datasetId: string, files: Record<string, string>) =>
+  json(`/v1/datasets/${datasetId}/files`, { method: 'POST', body: form(files) });
+
+/** Plays the worker: claims the ingest job and completes it with one file. */
+async function ingest(jobId: string): Promise<void> {
+  const blob = await service.storage.putBlob(Buffer.from('numbers'));
+  const claim = await service.jobs.claim(jobId, 'test-worker');
+  await service.jobs.complete({
+    jobId,
+    fence: claim.job?.fence ?? 0,
+    result: { files: [{ path: 'train.npz', ...blob }], meta: { rows: 7 } },
+  });
+}
+
+const lastEvent = async (subject: string) =>
+  (await service.bus.jsm.streams.getMessage('MILLRACE_EVENTS', { last_by_subj: subject }))?.json<
+    Record<string, unknown>
+  >();
+
+describe('generated versions', () => {
+  test('a pipeline gets the version when it is made; the same request later reuses it', async () => {
+    const first = newId();
+    const ask = (pipelineId: string, seed: number) =>
+      service.bus.js.publish(
+        PipelineDatasetRequested.subject,
+        JSON.stringify({ pipelineId, recipe: 'counting', params: { seed }, name: 'numbers' }),
+        { msgID: newId() },
+      );
+    await ask(first, 3);
+    const job = await eventually(async () => {
+      const [found] = await service.jobs.repository.list(service.database.db, { limit: 1 });
+      expect(found).toMatchObject({ kind: 'ingest', spec: { recipe: 'counting', params: { seed: 3 } } });
+      return found;
+    });
+    await ingest(job?.id ?? '');
+    const ready = await eventually(async () => {
+      const event = await lastEvent(DatasetVersionReady.subject);
+      expect(event).toMatchObject({ requestId: first, isReused: false, ordinal: 1 });
+      return event;
+    });
+    const second = newId();
+    await ask(second, 3);
+    await eventually(async () =>
+      expect(await lastEvent(DatasetVersionReady.subject)).toMatchObject({
+        requestId: second,
+        isReused: true,
+        versionId: ready?.versionId,
+        digest: ready?.digest,
+      }),
+    );
+    const resolved = await callRpc(service.bus, 'datasets', 'resolve', resolveMethod, {
+      tenant: 'default',
+      versionId: String(ready?.versionId),
+    });
+    expect(resolved.files).toHaveLength(1);
+    await expect(
+      callRpc(service.bus, 'datasets', 'resolve', resolveMethod, {
+        tenant: 'another',
+        versionId: String(ready?.versionId),
+      }),
+    ).rejects.toMatchObject({ code: 'dataset_version_not_found' });
+  });
+
+  test('a pipeline that asks for a recipe that does not exist is told so', async () => {
+    const pipelineId = newId();
+    await service.bus.js.publish(
+      PipelineDatasetRequested.subject,
+      JSON.stringify({ pipelineId, recipe: 'nothing', params: {}, name: 'numbers' }),
+      { msgID: newId() },
+    );
+    await eventually(async () =>
+      expect(await lastEvent(DatasetVersionFailed.subject)).toMatchObject({
+        requestId: pipelineId,
+        error: { code: 'unknown_recipe' },
+      }),
+    );
+  });
+
+  test('a failed ingestion fails the version; asking again makes a new one', async () => {
+    const datasetId = await createDataset('fails');
+    const body = { generator: { recipe: 'counting', params: { seed: 4 } } };
+    const made = await post(`/v1/datasets/${datasetId}/versions`, body);
+    expect(made.status).toBe(202);
+    const { id, jobId } = made.body as { id: string; jobId: string };
+    const claim = await service.jobs.claim(jobId, 'w');
+    const error = { code: 'training_failed', message: 'The generator raised.' };
+    await service.jobs.fail({ jobId, fence: claim.job?.fence ?? 0, error });
+    const failed = await json(`/v1/datasets/${datasetId}/versions/${id}`);
+    expect(failed.body).toMatchObject({ state: 'failed', error });
+    const again = await post(`/v1/datasets/${datasetId}/versions`, body);
+    expect(again.status).toBe(202);
+    expect(again.body.ordinal).toBe(2);
+  });
+});
+
+describe('uploads', () => {
+  test('files become a version named by their digest; equal files give the same version', async () => {
+    const datasetId = await createDataset('uploaded');
+    const first = await upload(datasetId, { 'real/a.jpg': 'one', 'ai/b.jpg': 'two' });
+    expect(first.status).toBe(201);
+    expect(first.body).toMatchObject({ state: 'ready', ordinal: 1, sizeBytes: 6 });
+    const again = await upload(datasetId, { 'ai/b.jpg': 'two', 'real/a.jpg': 'one' });
+    expect(again.status).toBe(200);
+    expect(again.body.id).toBe(first.body.id);
+    const other = await upload(datasetId, { 'real/a.jpg': 'one!', 'ai/b.jpg': 'two' });
+    expect(other.body.ordinal).toBe(2);
+    const links = await json(`/v1/datasets/${datasetId}/versions/${first.body.id}/downloads`);
+    const files = links.body.files as { path: string; url: string }[];
+    const texts = await Promise.all(files.map(async (file) => (await fetch(file.url)).text()));
+    expect(Object.fromEntries(files.map((file, i) => [file.path, texts[i]]))).toEqual({
+      'ai/b.jpg': 'two',
+      'real/a.jpg': 'one',
+    });
+    const page = await json(`/v1/datasets/${datasetId}/versions?limit=1`);
+    expect(page.body.items).toHaveLength(1);
+    expect(page.body.nextCursor).not.toBeNull();
+  });
+
+  test.each([
+    ['a path that climbs out', { '../evil': 'x' }, 400, 'invalid_request'],
+    ['an absolute path', { '/etc/passwd': 'x' }, 400, 'invalid_request'],
+    ['no file', {}, 400, 'invalid_request'],
+  ])('%s is refused and leaves no version', async (_what, files, status, code) => {
+    const datasetId = await createDataset(`refused ${newId()}`);
+    const refused = await upload(datasetId, files as Record<string, string>);
+    expect(refused).toMatchObject({ status, body: { code } });
+    expect((await json(`/v1/datasets/${datasetId}/versions`)).body.items).toEqual([]);
+  });
+
+  test('an upload that is cut off half way leaves no version', async () => {
+    const datasetId = await createDataset('cut off');
+    await new Promise<void>((resolve) => {
+      const client = httpRequest({
+        port: service.port,
+        method: 'POST',
+        path: `/v1/datasets/${datasetId}/files`,
+        headers: { 'content-type': 'multipart/form-data; boundary=x', 'content-length': '100000' },
+      });
+      client.on('error', () => resolve());
+      client.on('close', () => resolve());
+      client.write('--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\nhalf', () =>
+        setTimeout(() => client.destroy(), 100),
+      );
+    });
+    expect((await json(`/v1/datasets/${datasetId}/versions`)).body.items).toEqual([]);
+  });
+
+  test('a body that is not multipart and a dataset that does not exist are refused', async () => {
+    const datasetId = await createDataset('strict');
+    const wrongType = await post(`/v1/datasets/${datasetId}/files`, {});
+    expect(wrongType).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } });
+    const missing = await upload(newId(), { a: 'x' });
+    expect(missing).toMatchObject({ status: 404, body: { code: 'dataset_not_found' } });
+  });
+});
+
+describe('datasets', () => {
+  test('a second dataset of the same name is the first one', async () => {
+    const first = await post('/v1/datasets', { name: 'same', description: 'one' });
+    const second = await post('/v1/datasets', { name: 'same' });
+    expect([first.status, second.status, second.body.id]).toEqual([201, 200, first.body.id]);
+  });
+
+  test.each([
+    [{ name: 'a/b' }, 'invalid_request'],
+    [{ name: 'x', extra: 1 }, 'unknown_field'],
+    [{}, 'invalid_request'],
+  ])('%j is refused', async (body, code) => {
+    expect(await post('/v1/datasets', body)).toMatchObject({ status: 400, body: { code } });
+  });
+
+  test('an unknown generator parameter is named', async () => {
+    const datasetId = await createDataset('params');
+    const refused = await post(`/v1/datasets/${datasetId}/versions`, {
+      generator: { recipe: 'counting', params: { sead: 1 } },
+    });
+    expect(refused).toMatchObject({ status: 422, body: { code: 'invalid_params' } });
+    expect(String(refused.body.detail)).toContain('sead');
+  });
+});

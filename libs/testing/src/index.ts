@@ -11,7 +11,13 @@ export {
   startPostgres,
   startS3,
 } from './private-server.ts';
-export { TEST_INFRA_VARIABLE, type TestInfra, testInfra } from './test-infra.ts';
+export {
+  startTestInfra,
+  TEST_INFRA_VARIABLE,
+  type TestInfra,
+  type TestInfraRun,
+  testInfra,
+} from './test-infra.ts';
 export {
   listeningPort,
   type ServiceProcess,

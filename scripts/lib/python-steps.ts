@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { type Environment, type EnvironmentName, pythonPath, REPOSITORY_ROOT } from '@millrace/embedded';
+import type { Step } from './steps.ts';
+
+/** Share of lines that tests must run, in percent. */
+const WORKER_LINES_MIN = 90;
+const EXPORT_LINES_MIN = 95;
+
+type Suite = {
+  name: string;
+  environment: 'training' | 'conversion';
+  worker: 'training-worker' | 'conversion-worker';
+  folders: readonly string[];
+  packages: readonly string[];
+  linesMin: number | null;
+  /** Files with a bound of their own. */
+  stricter?: { pattern: string; linesMin: number };
+};
+
+const SUITES: readonly Suite[] = [
+  {
+    name: 'pytest worker-py',
+    environment: 'training',
+    worker: 'training-worker',
+    folders: ['libs/worker-py'],
+    packages: ['millrace_worker'],
+    linesMin: null,
+  },
+  {
+    name: 'pytest training',
+    environment: 'training',
+    worker: 'training-worker',
+    folders: ['services/training-worker'],
+    packages: ['millrace_training'],
+    linesMin: WORKER_LINES_MIN,
+    stricter: { pattern: '*/millrace_training/*export*', linesMin: EXPORT_LINES_MIN },
+  },
+  {
+    name: 'pytest conversion',
+    environment: 'conversion',
+    worker: 'conversion-worker',
+    folders: ['services/conversion-worker'],
+    packages: ['millrace_conversion'],
+    linesMin: WORKER_LINES_MIN,
+  },
+];
+
+/** The pytest runs, each in the environment its worker runs in, and the coverage bounds of single modules. */
+export function pythonSteps(
+  environments: ReadonlyMap<EnvironmentName, Environment>,
+  withCoverage: boolean,
+): Step[] {
+  return SUITES.flatMap((suite) => {
+    const python = environments.get(suite.environment)?.python ?? '';
+    const data = join(REPOSITORY_ROOT, '.millrace', 'coverage', suite.name.replaceAll(' ', '-'));
+    const env = { ...pythonPath(suite.worker), COVERAGE_FILE: data };
+    const bound = suite.linesMin === null ? [] : [`--cov-fail-under=${suite.linesMin}`];
+    const coverage = [...suite.packages.map((name) => `--cov=${name}`), '--cov-report=term', ...bound];
+    const run: Step = {
+      name: suite.name,
+      command: python,
+      args: ['-m', 'pytest', '-q', ...suite.folders, ...(withCoverage && suite.linesMin ? coverage : [])],
+      env,
+      closingLine: /\d+ (passed|failed|error).* in [\d.]+/,
+    };
+    if (!withCoverage || !suite.stricter) return [run];
+    const { pattern, linesMin } = suite.stricter;
+    const check: Step = {
+      name: `${suite.name}: export`,
+      command: python,
+      args: ['-m', 'coverage', 'report', `--include=${pattern}`, `--fail-under=${linesMin}`],
+      env,
+      closingLine: /^TOTAL/,
+    };
+    return [run, check];
+  });
+}

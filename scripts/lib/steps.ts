@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process';
+import { REPOSITORY_ROOT } from '@millrace/embedded';
+import { duration } from './format.ts';
+
+/** A command that a check consists of. */
+export type Step = {
+  name: string;
+  command: string;
+  args: readonly string[];
+  env?: NodeJS.ProcessEnv;
+  /** Finds the runner's closing line in its output, for the summary. */
+  closingLine?: RegExp;
+};
+
+/** How a step ended. */
+export type StepResult = { name: string; isPassed: boolean; elapsedMs: number; closing: string };
+
+/** Runs a step with its output passed on as it comes; a step that cannot be run has failed. */
+export async function runStep(step: Step): Promise<StepResult> {
+  process.stdout.write(`\n=== ${step.name}\n`);
+  const start = performance.now();
+  let closing = '';
+  const child = spawn(step.command, step.args, {
+    cwd: REPOSITORY_ROOT,
+    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}), ...step.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const passOn = (from: NodeJS.ReadableStream, to: NodeJS.WriteStream): void => {
+    from.on('data', (chunk: Buffer) => {
+      to.write(chunk);
+      for (const line of chunk.toString().split('\n'))
+        if (step.closingLine?.test(line)) closing = line.trim();
+    });
+  };
+  passOn(child.stdout, process.stdout);
+  passOn(child.stderr, process.stderr);
+  const isPassed = await new Promise<boolean>((resolve) => {
+    child.once('error', (error) => {
+      process.stderr.write(`${step.command}: ${error.message}\n`);
+      resolve(false);
+    });
+    child.once('close', (code) => resolve(code === 0));
+  });
+  return { name: step.name, isPassed, elapsedMs: performance.now() - start, closing };
+}
+
+/** Prints one line a step; returns the exit status of the whole: 0 when all passed. */
+export function summarise(title: string, results: readonly StepResult[]): number {
+  const width = Math.max(...results.map(({ name }) => name.length));
+  process.stdout.write(`\n=== ${title}\n`);
+  for (const { name, isPassed, elapsedMs, closing } of results) {
+    const verdict = isPassed ? 'ok  ' : 'FAIL';
+    const line = `${verdict} ${name.padEnd(width)} ${duration(elapsedMs).padStart(12)}  ${closing}`;
+    process.stdout.write(`${line.trimEnd()}\n`);
+  }
+  const failed = results.filter(({ isPassed }) => !isPassed).map(({ name }) => name);
+  process.stdout.write(failed.length === 0 ? 'all passed\n' : `failed: ${failed.join(', ')}\n`);
+  return failed.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,68 @@
+import { join } from 'node:path';
+import { type Environment, type EnvironmentName, pythonPath, REPOSITORY_ROOT } from '@millrace/embedded';
+import { runScript } from './lib/command-line.ts';
+import { prepareEnvironments } from './lib/environments.ts';
+import { createReporter } from './lib/reporter.ts';
+import { runStep, type Step, type StepResult, summarise } from './lib/steps.ts';
+
+const USAGE = `npm run verify
+
+What CI runs: format and lint, types, Python lint and types, generated files up to date, then \`npm test\`.
+  --help  this text`;
+
+/** Everything \`npm run generate\` writes. */
+const GENERATED = ['proto', 'docs/errors.md', 'libs/worker-py/src/millrace_worker/contracts'];
+const PYTHON_FOLDERS = ['libs/worker-py', 'services/training-worker', 'services/conversion-worker'];
+
+type Environments = ReadonlyMap<EnvironmentName, Environment>;
+
+function bin(name: string): string {
+  return join(REPOSITORY_ROOT, 'node_modules', '.bin', name);
+}
+
+function pyrightStep(environments: Environments, name: 'training' | 'conversion', folders: string[]): Step {
+  const python = environments.get(name)?.python ?? '';
+  return {
+    name: `pyright ${name}`,
+    command: bin('pyright'),
+    args: ['--pythonpath', python, ...folders],
+    env: pythonPath(`${name}-worker`),
+    closingLine: /\d+ errors?,/,
+  };
+}
+
+function steps(environments: Environments): Step[] {
+  const ruff = join(environments.get('dev')?.folder ?? '', 'bin', 'ruff');
+  const node = process.execPath;
+  return [
+    { name: 'format and lint', command: bin('biome'), args: ['check', '.'], closingLine: /^Checked/ },
+    { name: 'types', command: bin('tsc'), args: ['--noEmit'] },
+    { name: 'ruff', command: ruff, args: ['check', ...PYTHON_FOLDERS] },
+    pyrightStep(environments, 'training', ['libs/worker-py/src', 'services/training-worker/src']),
+    pyrightStep(environments, 'conversion', ['services/conversion-worker/src']),
+    { name: 'generate', command: node, args: ['scripts/generate.ts'] },
+    { name: 'generated files', command: 'git', args: ['diff', '--exit-code', '--stat', '--', ...GENERATED] },
+    {
+      name: 'generated files added',
+      command: '/bin/sh',
+      args: [
+        '-c',
+        'new=$(git ls-files --others --exclude-standard -- "$@"); echo "$new"; test -z "$new"',
+        'sh',
+        ...GENERATED,
+      ],
+    },
+    { name: 'tests', command: node, args: ['scripts/test.ts'] },
+  ];
+}
+
+await runScript(async () => {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const environments = await prepareEnvironments(['dev', 'training', 'conversion'], createReporter());
+  const results: StepResult[] = [];
+  for (const step of steps(environments)) results.push(await runStep(step));
+  return summarise('verify', results);
+});

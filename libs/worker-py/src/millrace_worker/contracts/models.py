@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from millrace_worker.model import Model
 from pydantic import AwareDatetime, Field
+
+from millrace_worker.model import Model
 
 
 class AnnounceReply(Model):

@@ -1,0 +1,87 @@
+"""What a job of each kind reads and what its child is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from millrace_worker.contracts.models import ArtifactRef, ClaimedJob, ConvertSpec, IngestSpec, TrainSpec
+from millrace_worker.errors import MillraceError
+
+# What a failure is called when the child names no known code.
+FAILURE_CODE = {"train": "training_failed", "convert": "conversion_failed", "ingest": "internal"}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders of one attempt, all inside the first."""
+
+    root: Path
+
+    @property
+    def input(self) -> Path:
+        return self.root / "input"
+
+    @property
+    def resume(self) -> Path:
+        return self.root / "resume"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files to fetch and the command of the child, complete but for `resumeDir`."""
+
+    inputs: list[ArtifactRef]
+    command: dict[str, Any]
+
+
+def plan_job(job: ClaimedJob, folders: Folders) -> Plan:
+    """Raises MillraceError `invalid_request` for a spec that does not fit its kind."""
+    try:
+        return _plan(job, folders)
+    except ValueError as error:
+        raise MillraceError(
+            "invalid_request", f"The spec of the {job.kind} job is not valid: {error}"
+        ) from error
+
+
+def _plan(job: ClaimedJob, folders: Folders) -> Plan:
+    match job.kind:
+        case "train":
+            train = TrainSpec.model_validate(job.spec)
+            return Plan(
+                train.dataset.files,
+                {
+                    "type": "train", "jobId": job.job_id, "recipe": train.recipe, "params": train.params,
+                    "datasetDir": str(folders.input), "datasetDigest": train.dataset.digest,
+                    "workDir": str(folders.work), "resumeDir": None,
+                },
+            )  # fmt: skip
+        case "ingest":
+            ingest = IngestSpec.model_validate(job.spec)
+            return Plan(
+                [],
+                {
+                    "type": "generate", "jobId": job.job_id, "recipe": ingest.recipe, "params": ingest.params,
+                    "outDir": str(folders.work),
+                },
+            )  # fmt: skip
+        case "convert":
+            convert = ConvertSpec.model_validate(job.spec)
+            return Plan(
+                convert.source.files,
+                {
+                    "type": "convert", "jobId": job.job_id, "sourceDir": str(folders.input),
+                    "outDir": str(folders.work), "opset": convert.opset, "tag": convert.tag,
+                    "signature": convert.signature, "tolerance": convert.tolerance,
+                },
+            )  # fmt: skip
+        case _:
+            assert_never(job.kind)

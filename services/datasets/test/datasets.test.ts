@@ -28,10 +28,10 @@ import { createVersionService } from '../src/versions/version.service.ts';
 const generators = createGeneratorCatalog([
   {
     name: 'counting',
-    version: '1',
     dataset: {
-      name: 'numbers',
-      paramsSchema: {
+      generator: 'numbers',
+      version: '1',
+      params: {
         type: 'object',
         properties: { seed: { type: 'integer', minimum: 0, maximum: 9, default: 1 } },
         additionalProperties: false,

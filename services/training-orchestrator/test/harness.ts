@@ -33,15 +33,18 @@ export const recipes = createRecipeCatalog([
   {
     name: 'counting',
     version: '1',
-    description: 'Counts.',
-    paramsSchema: {
+    title: 'Counts.',
+    defaults: { epochs: 5, seed: 42 },
+    params: {
       type: 'object',
       properties: { epochs: integer(1, 10, 5), seed: integer(0, 1_000, 42) },
       additionalProperties: false,
     },
     dataset: {
-      name: 'numbers',
-      paramsSchema: {
+      generator: 'numbers',
+      version: '1',
+      defaults: { seed: 42 },
+      params: {
         type: 'object',
         properties: { seed: integer(0, 1_000, 42) },
         additionalProperties: false,

@@ -5,8 +5,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 /** One entry of proto/recipes.json: what a recipe of the training worker takes. */
 export type RecipeDescriptor = {
   name: string;
-  version: string;
-  dataset: { name: string; paramsSchema: Record<string, unknown> };
+  dataset: { generator: string; version: string; params: Record<string, unknown> };
 };
 
 export type GeneratorCatalog = {
@@ -24,7 +23,7 @@ export function createGeneratorCatalog(descriptors: readonly RecipeDescriptor[])
   const byName = new Map<string, { descriptor: RecipeDescriptor; validate: ValidateFunction }>(
     descriptors.map((descriptor) => [
       descriptor.name,
-      { descriptor, validate: ajv.compile(descriptor.dataset.paramsSchema) },
+      { descriptor, validate: ajv.compile(descriptor.dataset.params) },
     ]),
   );
   return {
@@ -46,7 +45,7 @@ export function createGeneratorCatalog(descriptors: readonly RecipeDescriptor[])
           `Generator parameter ${String(where)} ${error?.message ?? 'is wrong'}.`,
         );
       }
-      return { recipeVersion: entry.descriptor.version, params };
+      return { recipeVersion: entry.descriptor.dataset.version, params };
     },
   };
 }

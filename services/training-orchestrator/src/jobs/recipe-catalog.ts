@@ -6,9 +6,15 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 export type RecipeDescriptor = {
   name: string;
   version: string;
-  description: string;
-  paramsSchema: Record<string, unknown>;
-  dataset: { name: string; paramsSchema: Record<string, unknown> };
+  title: string;
+  params: Record<string, unknown>;
+  defaults: Record<string, unknown>;
+  dataset: {
+    generator: string;
+    version: string;
+    params: Record<string, unknown>;
+    defaults: Record<string, unknown>;
+  };
 };
 
 export type ResolvedRecipe = {
@@ -38,8 +44,8 @@ export function createRecipeCatalog(descriptors: readonly RecipeDescriptor[]): R
       descriptor.name,
       {
         descriptor,
-        params: ajv.compile(descriptor.paramsSchema),
-        dataset: ajv.compile(descriptor.dataset.paramsSchema),
+        params: ajv.compile(descriptor.params),
+        dataset: ajv.compile(descriptor.dataset.params),
       },
     ]),
   );
@@ -63,17 +69,15 @@ export function createRecipeCatalog(descriptors: readonly RecipeDescriptor[]): R
         throw new AppError('unknown_recipe', `There is no recipe '${recipe}'; there are: ${names}.`);
       }
       const params = check(entry.params, given, 'Parameter');
-      // a dataset made for a training takes the training's own samples and seed unless it is told otherwise
-      const shared = Object.keys(
-        (entry.descriptor.dataset.paramsSchema.properties as object | undefined) ?? {},
-      );
+      // a dataset made for a training has the size that the training asks for; its seed is its own
+      const shared = Object.keys((entry.descriptor.dataset.params.properties as object | undefined) ?? {});
       const inherited = Object.fromEntries(
-        shared.flatMap((key) => (key in params ? [[key, params[key]]] : [])),
+        shared.flatMap((key) => (key !== 'seed' && key in params ? [[key, params[key]]] : [])),
       );
       return {
         version: entry.descriptor.version,
         params,
-        datasetName: entry.descriptor.dataset.name,
+        datasetName: entry.descriptor.dataset.generator,
         datasetParams: check(entry.dataset, { ...inherited, ...datasetGiven }, 'Dataset parameter'),
       };
     },

@@ -17,9 +17,15 @@ const resolveDataset = {
 const RecipeView = Type.Object({
   name: Type.String(),
   version: Type.String(),
-  description: Type.String(),
-  paramsSchema: JsonObject,
-  dataset: Type.Object({ name: Type.String(), paramsSchema: JsonObject }),
+  title: Type.String(),
+  params: JsonObject,
+  defaults: JsonObject,
+  dataset: Type.Object({
+    generator: Type.String(),
+    version: Type.String(),
+    params: JsonObject,
+    defaults: JsonObject,
+  }),
 });
 
 export type TrainingJobRoutesOptions = {

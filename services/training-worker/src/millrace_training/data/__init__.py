@@ -1,0 +1,1 @@
+"""Image sources, the camera model, the generator model and the files of a dataset version."""

@@ -1,0 +1,112 @@
+"""The two kinds of job, from parameters to files, without any wire: the child and the commands share them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .digests import FileEntry, list_files
+from .errors import RecipeError
+from .events import Reporter
+from .recipes import get_recipe
+from .recipes.base import Job, json_params, parse_params
+from .runtime import (
+    cpu_model,
+    environment_digest,
+    lock_file,
+    missing_settings,
+    peak_memory_bytes,
+    threads_from_env,
+)
+
+_OTHER_STEPS = 3
+"""Load, evaluate and export count one step each, beside the batches."""
+
+
+def run_generate(
+    recipe_name: str, values: dict[str, Any], out_dir: Path, report: Reporter
+) -> tuple[list[FileEntry], dict[str, Any]]:
+    """Make a dataset version in `out_dir` (emptied first); returns its files and its manifest."""
+    recipe = get_recipe(recipe_name)
+    params = parse_params(recipe.DatasetParams, values)
+    shutil.rmtree(out_dir, ignore_errors=True)
+    started = time.monotonic()
+    manifest = recipe.generate(params, out_dir, report)
+    report.log(f'generated {report.total_steps} pairs in {time.monotonic() - started:.1f} s')
+    return list_files(out_dir), manifest
+
+
+def run_training(
+    job: Job, values: dict[str, Any], report: Reporter
+) -> tuple[Path, list[FileEntry], dict[str, Any]]:
+    """Train, measure and export; returns the folder, its files and the content of `meta.json`.
+
+    Raises RecipeError for what the caller can mend, Stopped when asked to stop; a checkpoint per finished epoch stays.
+    """
+    wall, cpu = time.monotonic(), time.process_time()
+    recipe = get_recipe(job.recipe)
+    params: Any = parse_params(recipe.Params, values)
+    if params.deterministic and missing_settings():
+        names = ', '.join(sorted(missing_settings()))
+        raise RecipeError('environment_unusable', f'A deterministic training needs {names} set before Python starts.')
+    report.epochs = params.epochs
+    report.progress('load', {}, force=True)
+    data = recipe.load(job.dataset_dir, params)
+
+    from .export import write_meta
+    from .framework import framework_versions, set_determinism
+    from .training import batches_per_epoch
+
+    batches = batches_per_epoch(len(data.train), params.batch_size)
+    report.total_steps, report.step = params.epochs * batches + _OTHER_STEPS, 1
+    report.log(
+        f'{len(data.train)} images to train, {len(data.validation)} to validate, {len(data.heldout)} held out'
+    )
+    set_determinism(params.seed, params.deterministic)
+    model = recipe.build(params)
+    history = recipe.train(model, data, params, job, report)
+    report.progress('evaluate', {}, force=True)
+    evaluation = recipe.evaluate(model, data, report)
+    report.step += 1
+    report.progress('export', {'heldoutAccuracy': evaluation['accuracy']}, force=True)
+    report.check_stop()
+    out_dir = job.work_dir / 'out'
+    shutil.rmtree(out_dir, ignore_errors=True)
+    exported = recipe.export(model, data, out_dir)
+    threads = threads_from_env()
+    meta: dict[str, Any] = {
+        'recipe': {'name': recipe.NAME, 'version': recipe.VERSION},
+        'jobId': job.job_id,
+        'params': json_params(params),
+        'weightsDigest': exported.weights_digest,
+        'frozenGraphDigest': exported.frozen_graph_digest,
+        'accuracy': evaluation['accuracy'],
+        'accuracyInterval95': evaluation['interval95'],
+        'evaluation': evaluation,
+        'history': history,
+        'dataset': {
+            'contentDigest': data.digest,
+            'generator': data.generator,
+            'train': len(data.train),
+            'validation': len(data.validation),
+            'heldout': len(data.heldout),
+        },
+        'sizes': exported.sizes,
+        'framework': framework_versions(),
+        'environment': {'lock': lock_file().name, 'sha256': environment_digest()},
+        'machine': {'cpu': cpu_model(), 'threads': asdict(threads)},
+        'usage': {
+            'wallSeconds': round(time.monotonic() - wall, 3),
+            'cpuSeconds': round(time.process_time() - cpu, 3),
+            'peakMemoryBytes': peak_memory_bytes(),
+        },
+        'createdAt': datetime.now(UTC).isoformat(timespec='seconds'),
+    }
+    write_meta(out_dir, meta)
+    report.step += 1
+    report.progress('export', {'heldoutAccuracy': evaluation['accuracy']}, force=True)
+    return out_dir, list_files(out_dir), meta

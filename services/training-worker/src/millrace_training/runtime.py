@@ -1,0 +1,99 @@
+"""The process's settings that a repeatable training depends on, and what it says about its machine.
+
+Importing this module imports nothing heavy: the environment must be right before TensorFlow loads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import RecipeError
+
+DETERMINISTIC_ENV = {
+    'PYTHONHASHSEED': '0',
+    'TF_DETERMINISTIC_OPS': '1',
+    'TF_ENABLE_ONEDNN_OPTS': '0',
+    'TF_CPP_MIN_LOG_LEVEL': '2',
+}
+"""Read by Python and TensorFlow while they start; whoever spawns the child sets them, and `reexec_if_needed` mends."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Threads:
+    """TensorFlow's thread pools. Sums are split by thread, so another count can give other bits."""
+
+    intra: int
+    inter: int
+
+
+def threads_from_env() -> Threads:
+    """MILLRACE_TRAIN_INTRA_THREADS (default 2) and MILLRACE_TRAIN_INTER_THREADS (default 1), each 1..256."""
+    values: list[int] = []
+    for name, default in (('MILLRACE_TRAIN_INTRA_THREADS', '2'), ('MILLRACE_TRAIN_INTER_THREADS', '1')):
+        text = os.environ.get(name, default)
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 256:
+            raise RecipeError('environment_unusable', f'{name} is {text!r}; set a whole number from 1 to 256.')
+        values.append(int(text))
+    return Threads(*values)
+
+
+def missing_settings() -> dict[str, str]:
+    """The settings of DETERMINISTIC_ENV that this process was started without."""
+    return {name: value for name, value in DETERMINISTIC_ENV.items() if os.environ.get(name) != value}
+
+
+def reexec_if_needed() -> None:
+    """Start this very command again with DETERMINISTIC_ENV, unless it is set; TensorFlow must not be loaded yet."""
+    missing = missing_settings()
+    if not missing:
+        return
+    if 'tensorflow' in sys.modules:
+        raise RecipeError(
+            'environment_unusable', f'TensorFlow was imported before {", ".join(sorted(missing))} was set.'
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **missing})  # noqa: S606
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the thread that started it ends (Linux)."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text('utf-8').splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def peak_memory_bytes() -> int:
+    """Most memory that this process has had resident so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def lock_file() -> Path:
+    """The hash-pinned requirements file of the environment that runs: the GPU lock with TensorFlow's GPU package."""
+    installed = {str(found.metadata['Name']).lower() for found in importlib.metadata.distributions()}
+    name = 'requirements.txt' if 'tensorflow-cpu' in installed else 'requirements-gpu.txt'
+    return Path(__file__).parents[2] / name
+
+
+def environment_digest() -> str:
+    """SHA-256 (hex) of `lock_file()`: names every package of the environment."""
+    return hashlib.sha256(lock_file().read_bytes()).hexdigest()

@@ -60,7 +60,7 @@ async function main(): Promise<number> {
   }
   if (running && !options.exit) {
     reporter.line('The platform stays up; Ctrl-C stops everything.');
-    await running.ended;
+    await running.ended.catch((error: Error) => reporter.line(`  ! ${error.message}`));
   }
   await running?.stop();
   return 0;

@@ -38,8 +38,11 @@ async function foreground(): Promise<number> {
   const running = await runPlatform(reporter, options.watch === true);
   announce(running.platform.connection);
   reporter.line('Ctrl-C stops everything.');
-  await running.ended;
-  await running.stop();
+  try {
+    await running.ended;
+  } finally {
+    await running.stop();
+  }
   return 0;
 }
 

@@ -41,13 +41,17 @@ function steps(environments: Environments): Step[] {
     pyrightStep(environments, 'training', ['libs/worker-py/src', 'services/training-worker/src']),
     pyrightStep(environments, 'conversion', ['services/conversion-worker/src']),
     { name: 'generate', command: node, args: ['scripts/generate.ts'] },
-    { name: 'generated files', command: 'git', args: ['diff', '--exit-code', '--stat', '--', ...GENERATED] },
+    {
+      name: 'generated files',
+      command: 'git',
+      args: ['-c', 'safe.directory=*', 'diff', '--exit-code', '--stat', '--', ...GENERATED],
+    },
     {
       name: 'generated files added',
       command: '/bin/sh',
       args: [
         '-c',
-        'new=$(git ls-files --others --exclude-standard -- "$@"); echo "$new"; test -z "$new"',
+        'new=$(git -c safe.directory=* ls-files --others --exclude-standard -- "$@"); echo "$new"; test -z "$new"',
         'sh',
         ...GENERATED,
       ],

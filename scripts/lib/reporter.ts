@@ -28,6 +28,8 @@ export function createReporter(
   let moving = '';
   let lastMilestone = '';
   let lastDraw = 0;
+  // A closed terminal must not end the run: what was started still has to be stopped.
+  stream.on('error', () => undefined);
   const clear = (): void => {
     if (moving) stream.write(CLEAR_LINE);
     moving = '';

@@ -17,7 +17,7 @@ export type ForegroundPlatform = {
   readonly platform: Platform;
   /** Aborted by Ctrl-C, SIGTERM or a closed terminal. */
   readonly signal: AbortSignal;
-  /** Resolves when the user wants to end it. */
+  /** Resolves when the user wants to end it; rejects when this process has a fault, and it should be stopped too. */
   readonly ended: Promise<void>;
   /** Stops all parts and says how it went. */
   stop(): Promise<void>;
@@ -27,9 +27,11 @@ export type ForegroundPlatform = {
 export async function runPlatform(reporter: Reporter, isWatching = false): Promise<ForegroundPlatform> {
   const abort = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => abort.abort());
-  const ended = new Promise<void>((resolve) => {
+  const ended = new Promise<void>((resolve, reject) => {
     abort.signal.addEventListener('abort', () => resolve(), { once: true });
+    process.on('uncaughtException', reject);
   });
+  ended.catch(() => abort.abort());
   await prepareEnvironments(workerEnvironments(workerPools(process.env)), reporter);
   reporter.progress('starting servers, services and workers', 'starting');
   const platform = await startPlatform(

@@ -159,12 +159,27 @@ async function waitUntilReady(spec: ProcessSpec, managed: ManagedProcess): Promi
   }
 }
 
-/** The last lines of a log, for a message; empty when there is none. */
+/** The last lines of a log, for a message; empty when there is none. A JSON line is put as a sentence. */
 export function logTail(logFile: string, lines = LOG_TAIL_LINES): string {
   try {
-    return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+    return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-lines).map(asSentence).join('\n');
   } catch {
     return '';
+  }
+}
+
+function asSentence(line: string): string {
+  if (!line.startsWith('{')) return line;
+  try {
+    const { level, msg, err } = JSON.parse(line) as {
+      level?: string;
+      msg?: string;
+      err?: { message?: string };
+    };
+    if (!msg) return line;
+    return [`${level ?? 'log'}:`, msg, err?.message].filter(Boolean).join(' ');
+  } catch {
+    return line;
   }
 }
 

@@ -42,6 +42,16 @@ test('a process that ends before it is ready is reported with its code, its last
   );
 });
 
+test("of a service's JSON log the message tells level, sentence and cause", async () => {
+  const line = JSON.stringify({
+    level: 'fatal',
+    msg: 'It could not start.',
+    err: { message: 'no file', stack: 'at x' },
+  });
+  const start = startProcess(shell('json', `echo '${line}'; exit 1`, { isReady: async () => false }));
+  await expect(start).rejects.toThrow('before it was ready:\nfatal: It could not start. no file\n');
+});
+
 test('a process that never gets ready is killed after its time', async () => {
   let pid = 0;
   const spec = shell('slow', 'sleep 60', {

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Servers once a run, a clean bus for each test, and worker processes that end with their test."""
 
 import asyncio
@@ -12,10 +13,9 @@ from typing import Any
 import boto3
 import nats
 import pytest
+from millrace_worker.settings import S3Settings
 from peer import Peer
 from servers import NatsServer, S3Server
-
-from millrace_worker.settings import S3Settings
 
 TESTS = Path(__file__).parent
 
@@ -121,9 +121,7 @@ def worker_environment(nats_server: NatsServer, s3: S3Server, tmp_path: Path) ->
 
 
 @pytest.fixture
-def start_worker(
-    worker_environment: dict[str, str], tmp_path: Path
-) -> Iterator[Callable[[], WorkerProcess]]:
+def start_worker(worker_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], WorkerProcess]]:
     started: list[WorkerProcess] = []
 
     def start() -> WorkerProcess:

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The other end of a worker's wire: the bus as the services' user sees it, with answers that a test sets."""
 
 import asyncio
@@ -9,6 +10,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig
 
 STREAM = "MILLRACE_JOBS"
@@ -58,8 +60,14 @@ class Peer:
     async def send_job(self, kind: str) -> str:
         job_id = str(uuid.uuid4())
         pointer = {"jobId": job_id, "kind": kind, "pool": "cpu", "service": OWNERS[kind]}
-        await self.nats.jetstream().publish(f"millrace.job.{kind}.cpu", json.dumps(pointer).encode())
-        return job_id
+        while True:
+            try:
+                await self.nats.jetstream().publish(
+                    f"millrace.job.{kind}.cpu", json.dumps(pointer).encode(), timeout=1
+                )
+                return job_id
+            except NatsError:
+                await asyncio.sleep(0.1)
 
     async def called(self, method: str, count: int = 1) -> dict[str, Any]:
         """The request of the n-th call of a method, once it came."""

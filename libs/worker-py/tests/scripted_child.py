@@ -61,15 +61,13 @@ def read_all(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
 
 
-def act(action: dict[str, Any], command: dict[str, Any]) -> None:
+def act(action: dict[str, Any]) -> None:
     global step
     match action["do"]:
         case "progress":
             step = action["step"]
             metrics = {"loss": 1 / (1 + step), "odd": float("nan")} if step % 2 else {"loss": None}
-            emit(
-                {"type": "progress", "stage": "train", "step": step, "totalSteps": 9, "metrics": metrics}
-            )
+            emit({"type": "progress", "stage": "train", "step": step, "totalSteps": 9, "metrics": metrics})
         case "checkpoint":
             checkpoint(step)
         case "log":
@@ -108,7 +106,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     script = command.get("params", {"script": []})
     for action in script["script"]:
-        act(action, command)
+        act(action)
     result(command, script.get("files", {"model.txt": "a model", "deep/meta.json": "{}"}))
 
 

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 """A job from its message to its end."""
 
 import hashlib
@@ -21,7 +22,7 @@ def stored(objects: Any, text: str, path: str) -> dict[str, Any]:
 
 
 def train_spec(script: list[dict[str, Any]], files: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
-    ids = {name: "0190a000-0000-7000-8000-000000000001" for name in ("datasetId", "versionId")}
+    ids = dict.fromkeys(("datasetId", "versionId"), "0190a000-0000-7000-8000-000000000001")
     dataset = {**ids, "digest": "0" * 64, "files": files}
     return {"recipe": "any", "params": {"script": script, **params}, "dataset": dataset}
 
@@ -70,7 +71,9 @@ async def test_a_training_job_runs_from_its_message_to_its_stored_result(
     assert "Permissions Violation" not in nats_server.log()
 
 
-async def test_kinds_take_turns_and_a_generated_dataset_needs_no_input(peer: Peer, start_worker: Start) -> None:
+async def test_kinds_take_turns_and_a_generated_dataset_needs_no_input(
+    peer: Peer, start_worker: Start
+) -> None:
     spec = {
         "datasetId": "0190a000-0000-7000-8000-000000000001",
         "versionId": "0190a000-0000-7000-8000-000000000001",
@@ -119,7 +122,12 @@ async def test_an_attempt_goes_on_from_the_last_accepted_checkpoint(
 async def test_a_damaged_checkpoint_is_not_used(peer: Peer, objects: Any, start_worker: Start) -> None:
     key = "jobs/earlier/f1/step-1/weights.bin"
     objects.put_object(Bucket=S3Server.bucket, Key=key, Body=b"other bytes")
-    file = {"path": "weights.bin", "key": key, "sha256": hashlib.sha256(b"good bytes.").hexdigest(), "sizeBytes": 11}
+    file = {
+        "path": "weights.bin",
+        "key": key,
+        "sha256": hashlib.sha256(b"good bytes.").hexdigest(),
+        "sizeBytes": 11,
+    }
     peer.claimed(
         "train",
         train_spec([], [stored(objects, "x", "x")]),
@@ -156,7 +164,9 @@ async def test_workers_announce_what_they_are(peer: Peer, start_worker: Start) -
 async def test_a_server_restart_during_a_job_and_between_jobs_costs_nothing(
     peer: Peer, objects: Any, start_worker: Start, nats_server: NatsServer
 ) -> None:
-    spec = train_spec([{"do": "progress", "step": 1}, {"do": "sleep", "seconds": 3}], [stored(objects, "x", "x")])
+    spec = train_spec(
+        [{"do": "progress", "step": 1}, {"do": "sleep", "seconds": 3}], [stored(objects, "x", "x")]
+    )
     peer.claimed("train", spec)
     await peer.send_job("train")
     start_worker()
@@ -174,7 +184,9 @@ async def test_a_server_restart_during_a_job_and_between_jobs_costs_nothing(
     assert time.monotonic() - started < 10
 
 
-async def test_a_worker_waits_for_a_consumer_that_is_made_later(peer: Peer, objects: Any, start_worker: Start) -> None:
+async def test_a_worker_waits_for_a_consumer_that_is_made_later(
+    peer: Peer, objects: Any, start_worker: Start
+) -> None:
     await peer.nats.jetstream().delete_consumer("MILLRACE_JOBS", "train-cpu")
     peer.claimed("train", train_spec([], [stored(objects, "x", "x")]))
     start_worker()

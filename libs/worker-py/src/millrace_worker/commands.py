@@ -60,7 +60,7 @@ def _plan(job: ClaimedJob, folders: Folders) -> Plan:
                 train.dataset.files,
                 {
                     "type": "train", "jobId": job.job_id, "recipe": train.recipe, "params": train.params,
-                    "datasetDir": str(folders.input), "datasetDigest": train.dataset.digest,
+                    "datasetDir": str(folders.input),
                     "workDir": str(folders.work), "resumeDir": None,
                 },
             )  # fmt: skip

@@ -1,6 +1,7 @@
 """Job messages, pulled from the durable consumers of this worker's kinds, one at a time."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import deque
@@ -22,6 +23,8 @@ QUICK_PULL_TIMEOUT_S = 2.0
 PULL_SLACK_S = 2.0
 # Between pulls that end at once, because the consumer does not exist yet or the server is away.
 RETRY_S = 0.5
+# No message, and the end of the wait; any other says that there is no consumer or no server for it.
+QUIET_STATUS = ("404", "408")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class JobSource:
         self._log = log
         self._inboxes: dict[str, str] = {}
         self._open: dict[str, str] = {}
+        self._refused: set[str] = set()
         self._ready: deque[Delivery] = deque()
         self._changed = asyncio.Event()
         self._is_wanted = False
@@ -88,21 +92,34 @@ class JobSource:
         return await self._pull(list(self._order), request, PULL_EXPIRES_S + PULL_SLACK_S)
 
     async def _pull(self, kinds: list[str], request: dict[str, Any], timeout_s: float) -> bool:
+        """Asks for a message of any of the kinds; False when every pull ended without one."""
         self._open.clear()
+        self._refused.clear()
         try:
-            for kind in kinds:
-                self._pulls += 1
-                reply = f"{self._inboxes[kind]}.{self._pulls}"
-                self._open[kind] = reply
-                subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._durables[kind]}"
-                await self._nats.publish(subject, json.dumps(request).encode(), reply=reply)
             async with asyncio.timeout(timeout_s):
+                for kind in kinds:
+                    await self._ask(kind, request)
                 while self._open and not self._ready:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    await self._wait_change()
+                    while self._refused and not self._ready and "expires" in request:
+                        await self._ask(self._refused.pop(), request)
         except (NatsError, OSError, TimeoutError):
             pass
         return bool(self._ready)
+
+    async def _ask(self, kind: str, request: dict[str, Any]) -> None:
+        self._pulls += 1
+        reply = f"{self._inboxes[kind]}.{self._pulls}"
+        self._open[kind] = reply
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._durables[kind]}"
+        await self._nats.publish(subject, json.dumps(request).encode(), reply=reply)
+
+    async def _wait_change(self) -> None:
+        """Until something arrived; only a moment while a consumer is missing that others do not wait for."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY_S if self._refused else None):
+                await self._changed.wait()
 
     def _receiver(self, kind: str) -> Callable[[Msg], Awaitable[None]]:
         async def receive(message: Msg) -> None:
@@ -119,11 +136,13 @@ class JobSource:
     def _on_status(self, kind: str, message: Msg) -> None:
         """The server ended a pull: nothing there, expired, or no such consumer."""
         status = (message.headers or {}).get("Status", "")
-        if status not in ("404", "408"):
-            self._log.debug("pull ended", durable=self._durables[kind], status=status)
-        if self._open.get(kind) == message.subject:
-            del self._open[kind]
-            self._changed.set()
+        if self._open.get(kind) != message.subject:
+            return
+        del self._open[kind]
+        if status not in QUIET_STATUS:
+            self._log.debug("pull refused", durable=self._durables[kind], status=status)
+            self._refused.add(kind)
+        self._changed.set()
 
     async def _give_back(self, message: Msg) -> None:
         try:

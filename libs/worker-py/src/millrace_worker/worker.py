@@ -42,6 +42,8 @@ CLAIM_ATTEMPTS = 5
 CLAIM_RETRY_S = 1.0
 # A job that cannot be claimed for now is delivered again after this long.
 UNCLAIMED_DELAY_S = 5.0
+LEASED_QUICK_DELIVERIES = 3
+LEASED_FACTOR_MAX = 20
 FLUSH_TIMEOUT_S = 2.0
 # Tells a child to leave out the import of its framework.
 LIGHT_CHILD = {"MILLRACE_CHILD_LIGHT": "1"}
@@ -168,6 +170,10 @@ class Worker:
             await self._settle(message.ack())
         elif reply.outcome == "leased" or reply.job is None:
             delay_s = UNCLAIMED_DELAY_S if reply.retry_after_ms is None else reply.retry_after_ms / 1_000
+            # a second message of a job that runs for hours elsewhere must not use up its deliveries
+            delay_s *= min(
+                max(1, message.metadata.num_delivered - LEASED_QUICK_DELIVERIES), LEASED_FACTOR_MAX
+            )
             log.info("another worker holds the job", retryAfterSeconds=delay_s)
             await self._settle(message.nak(delay_s))
         else:

@@ -162,6 +162,17 @@ def run_command(command: dict[str, Any], report: Reporter) -> dict[str, Any]:
     return {'type': 'result', 'outDir': str(folder), 'files': files, 'meta': meta}
 
 
+def _get_ready(wire: Wire) -> None:
+    """Load TensorFlow, unless MILLRACE_CHILD_LIGHT says that the job will need none."""
+    if os.environ.get('MILLRACE_CHILD_LIGHT') == '1':
+        wire.emit({'type': 'ready', 'importSeconds': 0.0, 'devices': []})
+        return
+    from . import framework
+
+    devices = framework.configure()
+    wire.emit({'type': 'ready', 'importSeconds': framework.IMPORT_SECONDS, 'devices': devices})
+
+
 def _error_event(error: BaseException) -> dict[str, Any]:
     if isinstance(error, RecipeError):
         return {'type': 'error', 'code': error.code, 'message': error.message, 'retryable': error.retryable}
@@ -184,10 +195,7 @@ def main() -> int:
     stop.install()
     report = Reporter(wire.emit, stop.requested)
     try:
-        from . import framework
-
-        devices = framework.configure()
-        wire.emit({'type': 'ready', 'importSeconds': framework.IMPORT_SECONDS, 'devices': devices})
+        _get_ready(wire)
         command = _read_command()
         if command is None:
             return EXIT_OK

@@ -44,6 +44,9 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         "A request without a key must use a loopback Host and Origin; use 127.0.0.1 or send a key.",
     ),
     "key_not_found": ErrorKind(404, False, "No API key has this id."),
+    "key_limit_reached": ErrorKind(
+        409, False, "There are as many valid API keys as the platform holds; revoke some first."
+    ),
     "model_not_found": ErrorKind(404, False, "No model has this name."),
     "version_not_found": ErrorKind(404, False, "The model has no such version."),
     "version_conflict": ErrorKind(
@@ -163,6 +166,7 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "invalid_params": ErrorKind(
         422, False, "A recipe parameter is unknown or out of its range; the message names it."
     ),
+    "pipeline_not_found": ErrorKind(404, False, "No pipeline has this id."),
     "job_not_found": ErrorKind(404, False, "No job has this id."),
     "job_not_cancellable": ErrorKind(409, False, "The job has already ended."),
     "fenced": ErrorKind(409, False, "A newer attempt owns the job; this worker must stop."),

@@ -272,6 +272,26 @@ class JobTelemetry(Model):
     message: Annotated[str | None, Field(max_length=8192)] = None
 
 
+class LoadVersionReply(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    load_ms: Annotated[float, Field(alias="loadMs", ge=0.0)]
+    warm_up_ms: Annotated[float, Field(alias="warmUpMs", ge=0.0)]
+
+
+class LoadVersionRequest(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+
+
 class ModelVersionLoaded(Model):
     """
     Inference verified, loaded and warmed a model version: it answers from now on.
@@ -461,6 +481,46 @@ class RenewRequest(Model):
     fence: Annotated[int, Field(ge=1)]
     step: Annotated[int, Field(ge=0)]
     progress: JobProgress | None = None
+
+
+class ResolveVersionRequest(Model):
+    model_version_id: Annotated[
+        str | None,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ] = None
+    model: Annotated[
+        str | None, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")
+    ] = None
+    version: Annotated[str | None, Field(max_length=255, min_length=1)] = None
+
+
+class Manifest(Model):
+    files: Annotated[list[ArtifactRef], Field(min_length=1)]
+
+
+class ResolvedVersion(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: Annotated[str, Field(description="The label.")]
+    ordinal: Annotated[int, Field(ge=1)]
+    stage: Literal["development", "staging", "production", "archived"]
+    framework: str
+    package_digest: Annotated[str, Field(alias="packageDigest", pattern="^[0-9a-f]{64}$")]
+    manifest: Manifest
+    signature: dict[str, Any]
+    serving_file: Annotated[
+        str, Field(alias="servingFile", description="Path in the manifest of the ONNX graph that is run.")
+    ]
 
 
 class TensorSummary(Model):
@@ -769,7 +829,7 @@ class PredictionBatch(Model):
     version: str
     framework: str
     dropped: Annotated[int, Field(ge=0)]
-    predictions: Annotated[list[Prediction], Field(max_length=1000, min_length=1)]
+    predictions: Annotated[list[Prediction], Field(max_length=1000)]
 
 
 class TrainingJobFailed(Model):

@@ -11,7 +11,7 @@ export type Syntax = {
   strings: string[];
   /** `object.property` of every member access whose object is a plain name. */
   members: string[];
-  /** Every call: the name it ends in and the plain names (or `a.b`) among its arguments. */
+  /** Every call: the name it ends in and every plain name and `a.b` within its arguments. */
   calls: { name: string; arguments: string[] }[];
   /** Whether the file has a default export. */
   hasDefaultExport: boolean;
@@ -90,8 +90,15 @@ function noteCall(node: Node, syntax: Syntax): boolean {
   if (callee.type === 'Import' && given[0]?.type === 'StringLiteral')
     syntax.imports.push(String(given[0].value));
   const name = callee.type === 'MemberExpression' ? propertyName(callee) : nameOf(callee);
-  if (name) syntax.calls.push({ name, arguments: given.flatMap((one) => nameOf(one) ?? []) });
+  if (name) syntax.calls.push({ name, arguments: given.flatMap(namesIn) });
   return false;
+}
+
+function namesIn(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(namesIn);
+  if (typeof value !== 'object' || value === null) return [];
+  const own = isNode(value) ? nameOf(value) : undefined;
+  return [...(own ? [own] : []), ...Object.values(value).flatMap(namesIn)];
 }
 
 function nameOf(node: Node): string | undefined {

@@ -1,0 +1,35 @@
+import type { HttpApp, HttpOptions } from '@millrace/service-kit';
+import { createHttp } from '@millrace/service-kit';
+import type { ChangeLog } from './history/change-log.ts';
+import { historyRoutes } from './history/history.routes.ts';
+import type { ModelRoutesOptions } from './models/model.routes.ts';
+import { modelRoutes } from './models/model.routes.ts';
+import { modelApiRoutes } from './models/model-api.routes.ts';
+import { uploadRoutes } from './uploads/upload.routes.ts';
+import type { UploadService } from './uploads/upload.service.ts';
+import type { VersionRoutesOptions } from './versions/version.routes.ts';
+import { versionRoutes } from './versions/version.routes.ts';
+
+/** An upload of the largest model over a slow line may take this long. */
+const UPLOAD_TIMEOUT_MS = 30 * 60_000;
+
+export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
+  ModelRoutesOptions &
+  VersionRoutesOptions & { changeLog: ChangeLog; uploads: UploadService };
+
+/** The HTTP side of the registry; it does not listen yet. */
+export async function buildApp(deps: AppDeps): Promise<HttpApp> {
+  const app = await createHttp({
+    service: 'registry',
+    logger: deps.logger,
+    metrics: deps.metrics,
+    auth: deps.auth,
+    readiness: deps.readiness,
+    requestTimeoutMs: UPLOAD_TIMEOUT_MS,
+    openapi: { title: 'Millrace registry', description: 'Models and their signed, verified versions.' },
+  });
+  for (const routes of [uploadRoutes, modelApiRoutes, modelRoutes, versionRoutes, historyRoutes]) {
+    await app.register(routes(deps));
+  }
+  return app;
+}

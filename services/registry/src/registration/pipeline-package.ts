@@ -1,0 +1,135 @@
+import type { ArtifactRef, EventData, PipelineRegistrationRequested } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts';
+import { modelDigest } from '@millrace/integrity';
+import { defaultOnnxLimits } from '@millrace/onnx';
+import type { Storage } from '@millrace/storage';
+import type { InspectedGraph } from './graph.ts';
+import { inspectGraph, SERVING_PATH } from './graph.ts';
+import { pipelineProvenance } from './provenance.ts';
+import type { ReadyRegistration } from './registration.service.ts';
+import type { SigningKey } from './sign.ts';
+import { signPackage } from './sign.ts';
+
+/** Pipelines belong to this tenant until they carry one of their own. */
+const PIPELINE_TENANT = 'default';
+const BY_PIPELINE = 'pipeline';
+
+type Request = EventData<typeof PipelineRegistrationRequested>;
+
+/**
+ * Reads every file of a pipeline's package from storage, checks it against its digest, inspects the graph and signs.
+ * @throws AppError `artifact_corrupt`, `artifact_missing`, `manifest_mismatch`, `parity_failed`, and those of the graph
+ */
+export async function preparePipelinePackage(
+  storage: Storage,
+  key: SigningKey,
+  request: Request,
+): Promise<ReadyRegistration> {
+  assertParity(request);
+  const onnx = graphFile(request.files);
+  assertGraphDigests(request, onnx);
+  for (const file of request.files) if (file !== onnx) await verifyBlob(storage, file);
+  const bytes = await storage.getBlobBuffer(onnx.sha256, { maxBytes: defaultOnnxLimits.modelBytesMax });
+  const graph = inspectGraph(bytes);
+  const { files, servingFile } = await withServingGraph(storage, request.files, onnx.path, graph);
+  const digest = modelDigest({
+    weightsDigest: request.weightsDigest,
+    graphDigests: Object.values(request.graphDigests),
+  });
+  const signed = await signPackage(key, {
+    name: request.model,
+    files,
+    modelDigest: digest,
+    provenance: pipelineProvenance(request),
+    meta: { training: request.trainingMeta, conversion: request.conversionMeta },
+  });
+  return {
+    tenant: PIPELINE_TENANT,
+    model: request.model,
+    label: request.version,
+    stage: 'development',
+    framework: request.framework,
+    modelDigest: digest,
+    graph,
+    servingFile,
+    signed,
+    inputSchema: undefined,
+    outputSchema: undefined,
+    metadata: undefined,
+    lineage: lineageOf(request),
+    metrics: { training: request.trainingMeta, conversion: request.conversionMeta },
+    by: BY_PIPELINE,
+    requestId: request.pipelineId,
+  };
+}
+
+/** The files of the package with the graph that is served among them; stores that graph when it had to be made. */
+export async function withServingGraph(
+  storage: Storage,
+  files: readonly ArtifactRef[],
+  graphPath: string,
+  graph: InspectedGraph,
+): Promise<{ files: readonly ArtifactRef[]; servingFile: string }> {
+  if (graph.rewritten === undefined) return { files, servingFile: graphPath };
+  const blob = await storage.putBlob(graph.rewritten);
+  return { files: [...files, { path: SERVING_PATH, ...blob }], servingFile: SERVING_PATH };
+}
+
+function graphFile(files: readonly ArtifactRef[]): ArtifactRef {
+  const graphs = files.filter((file) => file.path.endsWith('.onnx') && file.path !== SERVING_PATH);
+  const [only] = graphs;
+  if (only !== undefined && graphs.length === 1) return only;
+  throw new AppError(
+    'not_onnx',
+    `The package has ${graphs.length} files that end in .onnx; it needs exactly one.`,
+  );
+}
+
+function assertGraphDigests(request: Request, onnx: ArtifactRef): void {
+  const inPackage = new Set(request.files.map((file) => file.sha256));
+  const digests = Object.entries(request.graphDigests);
+  const foreign = digests.find(([, digest]) => !inPackage.has(digest));
+  if (foreign !== undefined) {
+    throw new AppError(
+      'manifest_mismatch',
+      `No file of the package has the graph digest named ${foreign[0]}.`,
+    );
+  }
+  if (digests.some(([, digest]) => digest === onnx.sha256)) return;
+  throw new AppError('manifest_mismatch', `The graph digests do not name ${onnx.path}.`);
+}
+
+/** A second look at what the converter measured: no model that failed parity gets in, whoever sent it. */
+function assertParity(request: Request): void {
+  const parity = request.conversionMeta.parity;
+  const { maxAbsDiff, tolerance } = (typeof parity === 'object' && parity !== null ? parity : {}) as {
+    maxAbsDiff?: unknown;
+    tolerance?: unknown;
+  };
+  if (typeof maxAbsDiff === 'number' && typeof tolerance === 'number' && maxAbsDiff <= tolerance) return;
+  throw new AppError(
+    'parity_failed',
+    `The conversion shows no parity within its tolerance (largest difference ${String(maxAbsDiff)}, tolerance ${String(tolerance)}).`,
+  );
+}
+
+async function verifyBlob(storage: Storage, file: ArtifactRef): Promise<void> {
+  let sizeBytes = 0;
+  for await (const chunk of await storage.getBlob(file.sha256)) sizeBytes += (chunk as Buffer).length;
+  if (sizeBytes === file.sizeBytes) return;
+  throw new AppError('digest_mismatch', `${file.path} has ${sizeBytes} bytes instead of ${file.sizeBytes}.`);
+}
+
+function lineageOf(request: Request): Readonly<Record<string, unknown>> {
+  return {
+    source: 'pipeline',
+    pipelineId: request.pipelineId,
+    trainingJobId: request.trainingJobId,
+    conversionJobId: request.conversionJobId,
+    dataset: request.dataset,
+    recipe: request.recipe,
+    params: request.params,
+    weightsDigest: request.weightsDigest,
+    graphDigests: request.graphDigests,
+  };
+}

@@ -1,0 +1,57 @@
+import type { EventData, PipelineRegistrationRequested } from '@millrace/contracts';
+import type { Provenance, ResourceDescriptor } from '@millrace/integrity';
+
+/** Kinds of builds that provenance names. */
+export const BUILD_TYPE = {
+  pipeline: 'urn:millrace:build:train-and-convert:v1',
+  upload: 'urn:millrace:build:upload:v1',
+} as const;
+
+/** The platform as the builder: workers never hold the key that signs. */
+const BUILDER_ID = 'urn:millrace:platform:v1';
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** How a pipeline made a model: data, recipe, parameters, environments, conversion. */
+export function pipelineProvenance(
+  request: EventData<typeof PipelineRegistrationRequested>,
+): Omit<Provenance, 'subjects'> {
+  const { dataset, trainingMeta, conversionMeta } = request;
+  return {
+    buildType: BUILD_TYPE.pipeline,
+    externalParameters: { recipe: request.recipe, params: request.params },
+    internalParameters: { trainingJobId: request.trainingJobId, conversionJobId: request.conversionJobId },
+    resolvedDependencies: [
+      {
+        name: 'dataset',
+        uri: `urn:millrace:dataset-version:${dataset.versionId}`,
+        digest: { sha256: dataset.digest },
+      },
+      ...environment('training-environment', trainingMeta.environmentDigest),
+      ...environment('conversion-environment', conversionMeta.environmentDigest),
+    ],
+    builderId: BUILDER_ID,
+    invocationId: request.pipelineId,
+    byproducts: [{ name: 'conversion-report', annotations: conversionMeta }],
+  };
+}
+
+/** How an upload came in. */
+export function uploadProvenance(upload: {
+  by: string;
+  requestId: string;
+  sha256: string;
+  receivedAt: string;
+}): Omit<Provenance, 'subjects'> {
+  return {
+    buildType: BUILD_TYPE.upload,
+    externalParameters: { uploadedBy: upload.by },
+    resolvedDependencies: [{ name: 'uploaded-file', digest: { sha256: upload.sha256 } }],
+    builderId: BUILDER_ID,
+    invocationId: upload.requestId,
+    finishedOn: upload.receivedAt,
+  };
+}
+
+function environment(name: string, digest: unknown): ResourceDescriptor[] {
+  return typeof digest === 'string' && SHA256.test(digest) ? [{ name, digest: { sha256: digest } }] : [];
+}

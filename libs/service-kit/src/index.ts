@@ -1,7 +1,14 @@
 export { apiKeyId, apiKeySha256, createApiKey } from './auth/api-key.ts';
 export type { Auth, AuthMode, Credentials } from './auth/auth.ts';
 export { createAuth, localPrincipal } from './auth/auth.ts';
-export { KeyRecord, KeySet, SignedKeySet, signKeySet, verifyKeySet } from './auth/key-set.ts';
+export {
+  KEY_SET_KEYS_MAX,
+  KeyRecord,
+  KeySet,
+  SignedKeySet,
+  signKeySet,
+  verifyKeySet,
+} from './auth/key-set.ts';
 export type { KeySetClient, KeySetSource } from './auth/key-set-client.ts';
 export {
   createKeySetClient,

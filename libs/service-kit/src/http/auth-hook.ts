@@ -8,6 +8,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Scope that a request to this route needs. */
     scope?: Scope;
+    /** The route needs a known principal; who answers behind it checks the scope. Only for proxies. */
+    authenticated?: true;
     /** The route is open to everyone. */
     public?: true;
   }
@@ -41,24 +43,25 @@ export function addAuth(app: FastifyInstance, auth: Auth): void {
         'An API key must not be in the URL, where logs keep it; send it as Authorization: Bearer <key>.',
       );
     }
-    const { scope } = request.routeOptions.config;
-    // An unknown route has no scope: it is answered with 404 whoever asks.
-    if (scope === undefined) return done();
+    const { scope, authenticated } = request.routeOptions.config;
+    // An unknown route has neither: it is answered with 404 whoever asks.
+    if (scope === undefined && authenticated !== true) return done();
     const { authorization, host, origin } = request.headers;
-    request.principal = auth.authenticate({
-      authorization,
-      host,
-      origin,
-      remoteAddress: request.socket.remoteAddress,
-    });
-    auth.authorize(request.principal, scope);
+    const remoteAddress = request.socket.remoteAddress;
+    request.principal = auth.authenticate({ authorization, host, origin, remoteAddress });
+    if (scope !== undefined) auth.authorize(request.principal, scope);
     done();
   });
 }
 
 function assertDeclared(route: RouteOptions): void {
-  const isPublic = route.config?.public === true;
-  if (isPublic !== isScope(route.config?.scope)) return;
+  const { scope, authenticated } = route.config ?? {};
+  const declared = [
+    route.config?.public === true,
+    authenticated === true,
+    scope !== undefined && isScope(scope),
+  ];
+  if (declared.filter(Boolean).length === 1 && (scope === undefined || isScope(scope))) return;
   throw new TypeError(
     `Route ${String(route.method)} ${route.url} must declare config.scope (a known one) or config.public, and not both.`,
   );

@@ -38,6 +38,8 @@ export const HEADERS_TIMEOUT_MS = 15_000;
 export const REQUEST_TIMEOUT_MS = 60_000;
 /** An idle connection is kept this long; longer than the 60 s of common load balancers. */
 export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** A client that goes on sending a body nobody wants is cut off after this time; until then it can read the answer. */
+export const DISCARD_TIMEOUT_MS = 5_000;
 /** Longest path parameter in bytes: a name of 255 characters, percent-encoded UTF-8. */
 export const PARAM_LENGTH_MAX = 255 * 12;
 
@@ -50,7 +52,12 @@ export type HttpOptions = {
   bodyLimitBytes?: number;
   requestTimeoutMs?: number;
   readiness: ReadinessChecks;
-  openapi: { title: string; description?: string };
+  openapi: {
+    title: string;
+    description?: string;
+    /** Adds to the document before `/openapi.json` gives it; the gateway merges those of the services. */
+    extend?: (document: object) => Promise<object>;
+  };
 };
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/;
@@ -86,6 +93,7 @@ export async function createHttp(options: HttpOptions): Promise<HttpApp> {
     );
   });
   addDraining(app);
+  addBodyDiscard(app);
   addTelemetry(app as unknown as FastifyInstance, metrics, service);
   addAuth(app as unknown as FastifyInstance, auth);
   await app.register(swagger, openapiOptions(options) as never);
@@ -113,6 +121,22 @@ function addDraining(app: HttpApp): void {
   // A connection that stays open after its answer would hold up closing until its keep-alive ends.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (isClosing) void reply.header('connection', 'close');
+    done();
+  });
+}
+
+/** Reads what is left of a body that nobody wanted to nowhere; a piped or paused body would block its connection. */
+function addBodyDiscard(app: HttpApp): void {
+  app.addHook('onResponse', (request, _reply, done) => {
+    const { raw } = request;
+    if (!raw.complete && !raw.destroyed) {
+      raw.unpipe();
+      raw.resume();
+      const timer = setTimeout(() => raw.destroy(), DISCARD_TIMEOUT_MS);
+      timer.unref();
+      raw.once('close', () => clearTimeout(timer));
+      raw.once('end', () => clearTimeout(timer));
+    }
     done();
   });
 }
@@ -189,7 +213,8 @@ function addOperations(app: HttpApp, options: HttpOptions): void {
         .header('content-type', options.metrics.registry.contentType)
         .send(await options.metrics.registry.metrics()),
   );
-  app.get('/openapi.json', { config: { public: true }, schema: { hide: true } as never }, async () =>
-    app.swagger(),
-  );
+  app.get('/openapi.json', { config: { public: true }, schema: { hide: true } as never }, async () => {
+    const document = app.swagger();
+    return (await options.openapi.extend?.(document)) ?? document;
+  });
 }

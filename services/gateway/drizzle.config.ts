@@ -1,0 +1,6 @@
+export default {
+  dialect: 'postgresql',
+  schema: './src/schema.ts',
+  out: './migrations',
+  schemaFilter: ['gateway'],
+};

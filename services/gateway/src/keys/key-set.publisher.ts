@@ -1,0 +1,53 @@
+import type { Bus } from '@millrace/bus';
+import { serveRpc } from '@millrace/bus';
+import type { KeySet, Logger } from '@millrace/service-kit';
+import { KEY_SET_CHANGED_SUBJECT, KEY_SET_REFRESH_MS, SignedKeySet, signKeySet } from '@millrace/service-kit';
+import Type from 'typebox';
+
+export type KeySetPublisher = {
+  /** Takes the keys from the database into this process and tells the others to ask for them. */
+  publish(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/**
+ * Answers `millrace.rpc.gateway.key-set` with the signed set and keeps this process' own copy: at once after a change
+ * here or in another gateway, and every 30 s in any case.
+ */
+export function startKeySetPublisher(deps: {
+  bus: Bus;
+  keySet: () => Promise<KeySet>;
+  own: { replace(keySet: KeySet): void };
+  privateKeyPem: string;
+  logger: Logger;
+}): KeySetPublisher {
+  const { bus, own, logger } = deps;
+  const reload = async (): Promise<void> => {
+    try {
+      own.replace(await deps.keySet());
+    } catch (error) {
+      logger.warn({ err: error }, 'The keys could not be read; the last ones stay in use.');
+    }
+  };
+  const rpc = serveRpc(
+    bus,
+    'gateway',
+    'key-set',
+    { request: Type.Object({}), reply: SignedKeySet },
+    async () => signKeySet(await deps.keySet(), deps.privateKeyPem),
+  );
+  const hints = bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: () => void reload() });
+  const timer = setInterval(() => void reload(), KEY_SET_REFRESH_MS);
+  timer.unref();
+  return {
+    async publish() {
+      await reload();
+      bus.nc.publish(KEY_SET_CHANGED_SUBJECT);
+    },
+    async stop() {
+      clearInterval(timer);
+      hints.unsubscribe();
+      await rpc.stop();
+    },
+  };
+}

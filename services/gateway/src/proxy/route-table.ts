@@ -1,0 +1,40 @@
+import type { ServiceName } from './upstream.ts';
+
+/** How large a body may be and how long an answer may take: `small` for JSON, `predict`, `upload` for files. */
+export type BodyClass = 'small' | 'predict' | 'upload';
+
+export type ProxyRoute = {
+  /** A path, or a prefix when it ends with `/*`. */
+  readonly path: string;
+  readonly service: ServiceName;
+  readonly body: BodyClass;
+};
+
+/** Which service answers which public path. The first part of every table row decides; no path is rewritten. */
+export const proxyRoutes: readonly ProxyRoute[] = [
+  // Model API
+  { path: '/model/*', service: 'registry', body: 'upload' },
+  { path: '/predict', service: 'inference', body: 'predict' },
+  { path: '/feedback', service: 'monitoring', body: 'small' },
+  { path: '/monitoring/*', service: 'monitoring', body: 'small' },
+  // Dataset API
+  { path: '/datasets/*', service: 'datasets', body: 'upload' },
+  // Open Inference Protocol
+  { path: '/v2', service: 'inference', body: 'small' },
+  { path: '/v2/*', service: 'inference', body: 'predict' },
+  // Platform API
+  ...both('/v1/datasets', 'datasets', 'upload'),
+  { path: '/v1/training/*', service: 'training-orchestrator', body: 'small' },
+  ...both('/v1/pipelines', 'training-orchestrator', 'small'),
+  ...both('/v1/conversions', 'converter', 'small'),
+  ...both('/v1/models', 'registry', 'upload'),
+  ...both('/v1/inference', 'inference', 'small'),
+  { path: '/v1/monitoring/*', service: 'monitoring', body: 'small' },
+];
+
+function both(path: string, service: ServiceName, body: BodyClass): ProxyRoute[] {
+  return [
+    { path, service, body },
+    { path: `${path}/*`, service, body },
+  ];
+}

@@ -1,0 +1,1 @@
+export { apiKeys, gatewaySchema, principals, tenants } from './keys/key.table.ts';

@@ -29,6 +29,8 @@ writeFileSync(signing, registry.publicKeyPem);
 writeFileSync(auth, generateKeyPair().publicKeyPem);
 const service = await startServiceProcess('inference', {
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('MILLRACE_'))),
+  NODE_OPTIONS: process.env.BENCH_NODE_OPTIONS ?? '',
+  ...(process.env.MALLOC_ARENA_MAX ? { MALLOC_ARENA_MAX: process.env.MALLOC_ARENA_MAX } : {}),
   MILLRACE_DATABASE_URL: infra.database.url,
   MILLRACE_NATS_URL: infra.nats.servicesUrl,
   MILLRACE_S3_ENDPOINT: endpoint,

@@ -1,5 +1,6 @@
 import type { Auth, HttpApp, Logger, Metrics, ReadinessChecks } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
+import { createMemoryPool } from './http/memory-pool.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { predictionRoutes } from './predictions/prediction.routes.ts';
@@ -20,6 +21,8 @@ export type InferenceDeps = {
 
 /** A value in JSON takes at least two bytes (a digit and a comma), which bounds the elements of one input. */
 const BYTES_PER_VALUE = 2;
+/** Memory of past requests that is kept for the next ones (bytes). */
+const POOL_BYTES_MAX = 32 * 1024 * 1024;
 
 /** The HTTP side of inference; does not listen. */
 export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
@@ -32,7 +35,7 @@ export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
     readiness,
     openapi: { title: 'Millrace inference', description: 'Predictions of model versions that were verified.' },
   });
-  const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE) };
+  const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE), pool: createMemoryPool(POOL_BYTES_MAX) };
   await app.register(predictionRoutes(deps.predictions, limits));
   await app.register(protocolRoutes(deps.predictions, { ...limits, isReady: readiness }), { prefix: '/v2' });
   await app.register(modelRoutes(deps.store, deps.publisher));

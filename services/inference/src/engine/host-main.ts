@@ -3,6 +3,7 @@ import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from '
 import { putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
 import type { RuntimeSession } from './runtime-session.ts';
+import { digestIfLarge } from '../telemetry/tensor-summary.ts';
 import { openSession } from './runtime-session.ts';
 import { slotOn } from './slot-file.ts';
 
@@ -41,7 +42,12 @@ async function run(request: HostRequest & { type: 'run' }, loaded: RuntimeSessio
   const start = performance.now();
   const outputs = await loaded.run(inputs, request.outputs);
   const computeMs = performance.now() - start;
-  return { outputs: putTensors(slot, outputs), computeMs, residentBytes: process.memoryUsage.rss() };
+  return {
+    outputs: putTensors(slot, outputs),
+    inputDigests: inputs.map(digestIfLarge),
+    computeMs,
+    residentBytes: process.memoryUsage.rss(),
+  };
 }
 
 async function handle(request: HostRequest): Promise<LoadReply | RunReply | MeasureReply | null> {

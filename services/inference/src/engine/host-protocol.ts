@@ -25,7 +25,13 @@ export type LoadReply = {
   /** The graph has loops, so the time of a run depends on the values. */
   hasLoops: boolean;
 };
-export type RunReply = { outputs: TensorRef[]; computeMs: number; residentBytes: number };
+export type RunReply = {
+  outputs: TensorRef[];
+  /** SHA-256 of each input that is large, null of the others. */
+  inputDigests: (string | null)[];
+  computeMs: number;
+  residentBytes: number;
+};
 export type MeasureReply = Measurement;
 
 /** What a model costs and whether rows may be joined, found by running it. */

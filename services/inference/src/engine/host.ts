@@ -20,7 +20,7 @@ type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 type Pending = { resolve(value: unknown): void; reject(error: Error): void; timer: NodeJS.Timeout };
 
 /** Outputs of a run, the time the runtime took (ms) and the host's memory (bytes). */
-export type HostRun = { outputs: Tensor[]; computeMs: number; residentBytes: number };
+export type HostRun = Omit<RunReply, 'outputs'> & { outputs: Tensor[] };
 
 /** The parent's side of a model host. */
 export type Host = {
@@ -134,7 +134,7 @@ export async function startHost(timeoutMs: number): Promise<Host> {
         const reply = await ask<RunReply>(request, 'answer', limitMs);
         const tensors = takeTensors(slot, reply.outputs);
         isLarge ||= tensors.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;
-        return { outputs: tensors, computeMs: reply.computeMs, residentBytes: reply.residentBytes };
+        return { ...reply, outputs: tensors };
       } finally {
         if (alive && isLarge) slot.shrink();
         free.push(index);

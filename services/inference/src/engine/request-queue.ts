@@ -23,7 +23,14 @@ export type QueueRequest = {
 };
 
 /** Outputs of one request; `queueMs` before its run, `computeMs` of the run, `joinedRows` in that run. */
-export type QueueAnswer = { outputs: Tensor[]; queueMs: number; computeMs: number; joinedRows: number };
+export type QueueAnswer = {
+  outputs: Tensor[];
+  queueMs: number;
+  computeMs: number;
+  joinedRows: number;
+  /** SHA-256 of the inputs that are large, where the runner made them. */
+  inputDigests?: readonly (string | null)[];
+};
 
 export type QueueStats = {
   depth: number;
@@ -124,7 +131,8 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     const startedAt = performance.now();
     try {
       const inputs = first.inputs.map((_, i) => joinRows(batch.map((request) => request.inputs[i] as Tensor)));
-      const { outputs, computeMs } = await runner.run(inputs, first.outputs);
+      const { outputs, computeMs, inputDigests } = await runner.run(inputs, first.outputs);
+      const digests = batch.length === 1 && inputDigests !== undefined ? { inputDigests } : {};
       const joinedRows = batch.reduce((total, request) => total + request.rows, 0);
       stats.runs += 1;
       let row = 0;
@@ -132,7 +140,7 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
         const to = row + request.rows;
         const own = batch.length === 1 ? outputs : outputs.map((output) => sliceRows(output, row, to));
         row = to;
-        request.resolve({ outputs: own, queueMs: startedAt - request.queuedAt, computeMs, joinedRows });
+        request.resolve({ outputs: own, queueMs: startedAt - request.queuedAt, computeMs, joinedRows, ...digests });
       }
     } catch (error) {
       // one bad request must not fail its neighbours: each is tried alone

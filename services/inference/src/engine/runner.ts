@@ -2,7 +2,12 @@ import type { AppError } from '@millrace/contracts';
 import type { Tensor } from '../tensors/tensor.ts';
 
 /** Outputs and the time that the runtime took for them (ms). */
-export type RunResult = { outputs: Tensor[]; computeMs: number };
+export type RunResult = {
+  outputs: Tensor[];
+  computeMs: number;
+  /** SHA-256 of each large input, where the runner made them beside the run; null for the others. */
+  inputDigests?: readonly (string | null)[];
+};
 
 /** How a runner stands: `restarting` after a crash, `quarantined` after too many. */
 export type RunnerState = 'ready' | 'restarting' | 'quarantined' | 'closed';

@@ -1,9 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/contracts';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Lease, MemoryPool } from './memory-pool.ts';
 
 /** Binary tensors begin at multiples of this when the length of the JSON before them is known. */
 const ALIGNMENT = 8;
+
+/** A body as bytes, and the memory of its request; release it when the request is done. */
+export type Body = { readonly bytes: Buffer; readonly memory: Lease };
 
 function tooLarge(limitBytes: number): AppError {
   return new AppError('payload_too_large', `The body is over the bound of this route, ${limitBytes} bytes.`, {
@@ -12,9 +16,9 @@ function tooLarge(limitBytes: number): AppError {
 }
 
 /** Memory for a body of which the byte at `jsonBytes` is aligned for any number type. */
-function allocateBody(length: number, jsonBytes: number): Buffer {
+function allocateBody(memory: Lease, length: number, jsonBytes: number): Buffer {
   const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
-  return Buffer.from(new ArrayBuffer(length + pad), pad, length);
+  return Buffer.from(memory.take(length + pad), pad, length);
 }
 
 function announcedLength(request: FastifyRequest): number | undefined {
@@ -31,12 +35,13 @@ export function readBody(
   request: FastifyRequest,
   payload: IncomingMessage,
   limitBytes: number,
+  memory: Lease,
 ): Promise<Buffer> {
   const announced = announcedLength(request);
   if (announced !== undefined && announced > limitBytes) return Promise.reject(tooLarge(limitBytes));
   const header = Number(request.headers['inference-header-content-length'] ?? 0);
   const jsonBytes = Number.isSafeInteger(header) && header >= 0 ? header : 0;
-  const whole = announced === undefined ? undefined : allocateBody(announced, jsonBytes);
+  const whole = announced === undefined ? undefined : allocateBody(memory, announced, jsonBytes);
   const parts: Buffer[] = [];
   let received = 0;
   return new Promise((resolve, reject) => {
@@ -56,9 +61,16 @@ export function readBody(
 }
 
 /** Gives the routes of `scope` their bodies as bytes, for the content types named. */
-export function takeBodiesAsBytes(scope: FastifyInstance, types: string[] | '*', limitBytes: number): void {
+export function takeBodiesAsBytes(
+  scope: FastifyInstance,
+  types: string[] | '*',
+  limitBytes: number,
+  pool: MemoryPool,
+): void {
   scope.removeAllContentTypeParsers();
-  const read = (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> =>
-    readBody(request, payload, limitBytes);
+  const read = async (request: FastifyRequest, payload: IncomingMessage): Promise<Body> => {
+    const memory = pool.lease();
+    return { bytes: await readBody(request, payload, limitBytes, memory), memory };
+  };
   scope.addContentTypeParser(types as string[], { bodyLimit: limitBytes }, read);
 }

@@ -1,7 +1,10 @@
 import type { HttpApp } from '@millrace/service-kit';
 import type { FastifyInstance } from 'fastify';
+import type { Static } from 'typebox';
 import Type from 'typebox';
+import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
+import type { Lease, MemoryPool } from '../http/memory-pool.ts';
 import { readInputs } from '../tensors/read-inputs.ts';
 import { nestedValues } from '../tensors/tensor-to-json.ts';
 import { readPredictRequest } from './predict-request.ts';
@@ -35,10 +38,26 @@ const PredictReply = Type.Object({
 /** `POST /predict`. */
 export function predictionRoutes(
   service: PredictionService,
-  limits: { bodyBytesMax: number; elementsMax: number },
+  limits: { bodyBytesMax: number; elementsMax: number; pool: MemoryPool },
 ): (app: HttpApp) => Promise<void> {
+  async function predict(bytes: Buffer, memory: Lease): Promise<Static<typeof PredictReply>> {
+    const startedAt = performance.now();
+    const { modelId, version, featuresAt, ...caller } = readPredictRequest(bytes);
+    const model = await service.model(modelId, version);
+    const reading = { elementsMax: limits.elementsMax, take: memory.take };
+    const inputs = readInputs(bytes, featuresAt, model.served.signature, reading);
+    const answer = await service.predict({ model, inputs, startedAt, ...caller });
+    return {
+      inferenceId: answer.inferenceId,
+      prediction: Object.fromEntries(answer.outputs.map((output) => [output.name, nestedValues(output)])),
+      confidence: answer.confidence,
+      modelVersion: answer.version.version,
+      latencyMs: answer.latencyMs,
+    };
+  }
+
   return async (app) => {
-    takeBodiesAsBytes(app as unknown as FastifyInstance, ['application/json'], limits.bodyBytesMax);
+    takeBodiesAsBytes(app as unknown as FastifyInstance, ['application/json'], limits.bodyBytesMax, limits.pool);
     app.post(
       '/predict',
       {
@@ -50,19 +69,12 @@ export function predictionRoutes(
         schema: { operationId: 'predict', tags: ['inference'], body: PredictBody, response: { 200: PredictReply } },
       },
       async (request) => {
-        const startedAt = performance.now();
-        const bytes = request.body as unknown as Buffer;
-        const { modelId, version, featuresAt, ...caller } = readPredictRequest(bytes);
-        const model = await service.model(modelId, version);
-        const inputs = readInputs(bytes, featuresAt, model.served.signature, limits.elementsMax);
-        const answer = await service.predict({ model, inputs, startedAt, ...caller });
-        return {
-          inferenceId: answer.inferenceId,
-          prediction: Object.fromEntries(answer.outputs.map((output) => [output.name, nestedValues(output)])),
-          confidence: answer.confidence,
-          modelVersion: answer.version.version,
-          latencyMs: answer.latencyMs,
-        };
+        const { bytes, memory } = request.body as unknown as Body;
+        try {
+          return await predict(bytes, memory);
+        } finally {
+          memory.release();
+        }
       },
     );
   };

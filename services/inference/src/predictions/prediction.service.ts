@@ -61,14 +61,14 @@ export function createPredictionService(deps: {
       ...(input.sessionId !== undefined && { sessionId: input.sessionId }),
     };
     const time = new Date().toISOString();
-    publisher.record(version, async () => ({
+    publisher.record(version, () => ({
       inferenceId,
       time,
       latencyMs,
       confidence,
       ...caller,
-      inputs: await Promise.all(input.inputs.map(summarise)),
-      outputs: await Promise.all(answer.outputs.map(summarise)),
+      inputs: input.inputs.map((tensor, i) => summarise(tensor, queued.inputDigests?.[i])),
+      outputs: answer.outputs.map((tensor) => summarise(tensor)),
     }));
   }
 

@@ -21,7 +21,7 @@ export type PredictionPublisher = {
    * Takes a prediction for the bus; never waits and never throws. Over the bounds it is dropped and counted, and the
    * count goes with the next batch of its version.
    */
-  record(version: ResolvedVersion, describe: () => Promise<Prediction>): void;
+  record(version: ResolvedVersion, describe: () => Prediction): void;
   stats(): PublisherStats;
   /** Sends what waits, for at most `timeoutMs`; returns how many predictions were left. */
   close(timeoutMs: number): Promise<number>;
@@ -43,7 +43,6 @@ export function createPredictionPublisher(
   const source = newId();
   const lanes = new Map<string, Lane>();
   const stats = { recorded: 0, sent: 0, dropped: 0, waiting: 0, waitingBytes: 0 };
-  let describing = 0;
   let timer: NodeJS.Timeout | undefined;
   let isSending = false;
   let isClosing = false;
@@ -140,29 +139,17 @@ export function createPredictionPublisher(
       const lane = laneOf(version);
       stats.recorded += 1;
       if (stats.waiting >= limits.predictionsMax || stats.waitingBytes >= limits.bytesMax) return drop(lane);
+      const text = JSON.stringify(describe());
       stats.waiting += 1;
-      describing += 1;
-      void describe().then(
-        (prediction) => {
-          describing -= 1;
-          const text = JSON.stringify(prediction);
-          stats.waitingBytes += Buffer.byteLength(text) + OVERHEAD_BYTES;
-          lane.waiting.push(text);
-          flushLater();
-        },
-        (error: unknown) => {
-          describing -= 1;
-          stats.waiting -= 1;
-          onFault(error);
-          drop(lane);
-        },
-      );
+      stats.waitingBytes += Buffer.byteLength(text) + OVERHEAD_BYTES;
+      lane.waiting.push(text);
+      flushLater();
     },
     stats: () => ({ ...stats }),
     async close(timeoutMs) {
       isClosing = true;
       const end = Date.now() + timeoutMs;
-      while ((stats.waiting > 0 || describing > 0) && Date.now() < end) {
+      while (stats.waiting > 0 && Date.now() < end) {
         wake?.();
         void flush();
         await new Promise((resolve) => setTimeout(resolve, 20));

@@ -12,9 +12,14 @@ import { notFinite, tensorFromJson } from './tensor-from-json.ts';
 const OPEN_ARRAY = 91;
 const UNREADABLE_NUMBER = /(?<=^|[[,\s])[-+]?(?:NaN|Infinity|inf)\b/;
 
-function floatTarget(spec: TensorSpec): FloatTarget {
+/** Where tensors get their memory. */
+export type TakeMemory = (bytes: number) => ArrayBuffer;
+
+function floatTarget(spec: TensorSpec, take: TakeMemory): FloatTarget {
   const oneRow = spec.shape.reduce<number>((product, size) => product * (size ?? 1), 1);
-  return spec.dtype === 'float32' ? new Float32Array(oneRow) : new Float64Array(oneRow);
+  return spec.dtype === 'float32'
+    ? new Float32Array(take(oneRow * 4), 0, oneRow)
+    : new Float64Array(take(oneRow * 8), 0, oneRow);
 }
 
 function firstNotFinite(data: FloatTarget): number {
@@ -32,14 +37,22 @@ export function indexNotFinite(tensor: { dtype: DType; data: Tensor['data'] }): 
   return firstNotFinite(data as FloatTarget);
 }
 
+/** Bound of the elements of one input, and where their memory comes from. */
+export type ReadLimits = { readonly elementsMax: number; readonly take: TakeMemory };
+
 /** The fast path: plain numbers into float memory. Undefined when JSON.parse has to decide. */
-function readFloats(bytes: Buffer, member: Member, spec: TensorSpec, elementsMax: number): Tensor | undefined {
+function readFloats(
+  bytes: Buffer,
+  member: Member,
+  spec: TensorSpec,
+  limits: ReadLimits,
+): Tensor | undefined {
   if ((spec.dtype !== 'float32' && spec.dtype !== 'float64') || bytes[member.start] !== OPEN_ARRAY)
     return undefined;
-  const read = readNumberArray(bytes, member.start, floatTarget(spec), elementsMax);
+  const read = readNumberArray(bytes, member.start, floatTarget(spec, limits.take), limits.elementsMax);
   if (read === undefined || read.end !== member.end) return undefined;
   const shape = resolveShape(spec, read.shape, read.data.length);
-  const index = firstNotFinite(read.data);
+  const index = read.isFinite ? -1 : firstNotFinite(read.data);
   if (index >= 0) throw notFinite(spec, index);
   return { name: spec.name, dtype: spec.dtype, shape, data: read.data } as Tensor;
 }
@@ -93,21 +106,21 @@ export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], r
 }
 
 /** Reads one value of JSON, flat or nested, into an input. Throws `invalid_shape`, `invalid_type` or `not_finite`. */
-export function readInput(bytes: Buffer, member: Member, spec: TensorSpec, elementsMax: number): Tensor {
-  return readFloats(bytes, member, spec, elementsMax) ?? readSlow(bytes, member, spec);
+export function readInput(bytes: Buffer, member: Member, spec: TensorSpec, limits: ReadLimits): Tensor {
+  return readFloats(bytes, member, spec, limits) ?? readSlow(bytes, member, spec);
 }
 
-/** Reads the `features` object at `at` into the model's inputs, in the model's order; `elementsMax` bounds each. */
+/** Reads the `features` object at `at` into the model's inputs, in the model's order. */
 export function readInputs(
   bytes: Buffer,
   at: number,
   signature: ModelSignature,
-  elementsMax: number,
+  limits: ReadLimits,
 ): Tensor[] {
   const { members } = objectMembers(bytes, at);
   assertInputNames(signature, members.map((member) => member.key));
   return signature.inputs.map((spec) => {
     const member = members.find(({ key }) => key === spec.name) as Member;
-    return readInput(bytes, member, spec, elementsMax);
+    return readInput(bytes, member, spec, limits);
   });
 }

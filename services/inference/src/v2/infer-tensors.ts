@@ -1,6 +1,7 @@
 import { AppError } from '@millrace/contracts';
 import type { DType } from '../tensors/dtype.ts';
 import { bytesPerElement, protocolName, viewBytes } from '../tensors/dtype.ts';
+import type { ReadLimits } from '../tensors/read-inputs.ts';
 import { assertInputNames, indexNotFinite, readInput } from '../tensors/read-inputs.ts';
 import { resolveShape } from '../tensors/shape.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
@@ -59,11 +60,14 @@ function assertDeclared(spec: TensorSpec, input: RequestedInput): void {
   }
 }
 
-function fromJson(spec: TensorSpec, input: RequestedInput, json: Buffer, elementsMax: number): Tensor {
-  const count = elementCount(input.shape);
+function fromJson(spec: TensorSpec, input: RequestedInput, json: Buffer, limits: ReadLimits): Tensor {
+  const elementsMax = Math.min(elementCount(input.shape), limits.elementsMax);
   // the shape is given, so the values may come flat or nested
-  const declared = { ...spec, shape: input.shape };
-  const tensor = readInput(json, input.data as NonNullable<RequestedInput['data']>, declared, Math.min(count, elementsMax));
+  const data = input.data as NonNullable<RequestedInput['data']>;
+  if (elementCount(input.shape) > limits.elementsMax) {
+    throw new AppError('invalid_shape', `Input "${spec.name}" has fewer values than its shape takes.`);
+  }
+  const tensor = readInput(json, data, { ...spec, shape: input.shape }, { ...limits, elementsMax });
   return { ...tensor, shape: input.shape } as Tensor;
 }
 
@@ -76,7 +80,7 @@ export function readTensors(
   signature: ModelSignature,
   json: Buffer,
   binary: Buffer,
-  elementsMax: number,
+  limits: ReadLimits,
 ): Tensor[] {
   assertInputNames(signature, request.inputs.map((input) => input.name));
   if (request.inputs.length !== signature.inputs.length) {
@@ -87,7 +91,7 @@ export function readTensors(
   for (const input of request.inputs) {
     const spec = signature.inputs.find(({ name }) => name === input.name) as TensorSpec;
     assertDeclared(spec, input);
-    if (input.binaryBytes === undefined) byName.set(input.name, fromJson(spec, input, json, elementsMax));
+    if (input.binaryBytes === undefined) byName.set(input.name, fromJson(spec, input, json, limits));
     else {
       if (at + input.binaryBytes > binary.length) throw wrongSize(input.name, binary.length - at, input.binaryBytes);
       byName.set(input.name, fromBytes(spec, input.shape, binary.subarray(at, at + input.binaryBytes)));

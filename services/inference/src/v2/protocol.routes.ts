@@ -5,7 +5,9 @@ import type { HttpApp, ReadinessChecks } from '@millrace/service-kit';
 import { retryAfterSeconds, toAppError } from '@millrace/service-kit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
+import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
+import type { MemoryPool } from '../http/memory-pool.ts';
 import type { LoadedModel } from '../models/model-store.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import { protocolName } from '../tensors/dtype.ts';
@@ -24,10 +26,15 @@ const Params = Type.Object({
   version: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
 });
 
-export type ProtocolLimits = { bodyBytesMax: number; elementsMax: number; isReady: ReadinessChecks };
+export type ProtocolLimits = {
+  bodyBytesMax: number;
+  elementsMax: number;
+  pool: MemoryPool;
+  isReady: ReadinessChecks;
+};
 
 async function plainBody(request: FastifyRequest, bytesMax: number): Promise<Buffer> {
-  const body = request.body as Buffer;
+  const body = (request.body as Body).bytes;
   const encoding = request.headers['content-encoding'];
   if (encoding === undefined || encoding === 'identity') return body;
   if (encoding !== 'gzip' && encoding !== 'deflate') {
@@ -83,9 +90,10 @@ export function protocolRoutes(service: PredictionService, limits: ProtocolLimit
     const asked: InferRequest = isRaw ? { inputs: [], isBinaryOutput: true } : readInferRequest(json);
     const model = await service.model(request.params.model, request.params.version);
     const { signature } = model.served;
+    const reading = { elementsMax: limits.elementsMax, take: (request.body as Body).memory.take };
     const inputs = isRaw
       ? readRawTensor(signature, body)
-      : readTensors(asked, signature, json, body.subarray(length), limits.elementsMax);
+      : readTensors(asked, signature, json, body.subarray(length), reading);
     const outputs = wantedOutputs(model, asked);
     const answer = await service.predict({
       model,
@@ -101,7 +109,7 @@ export function protocolRoutes(service: PredictionService, limits: ProtocolLimit
 
   return async (app) => {
     app.setErrorHandler((error, request, reply) => answerError(error, request, reply, limits.bodyBytesMax));
-    takeBodiesAsBytes(app as unknown as FastifyInstance, '*', limits.bodyBytesMax);
+    takeBodiesAsBytes(app as unknown as FastifyInstance, '*', limits.bodyBytesMax, limits.pool);
     const tags = ['open inference protocol'];
     const open = { config: { public: true as const }, schema: { tags } };
     app.get('/', { config: { scope: 'models:read' }, schema: { tags } }, async () => ({
@@ -135,7 +143,13 @@ export function protocolRoutes(service: PredictionService, limits: ProtocolLimit
       app.post<Target>(
         `${path}/infer`,
         { config: { scope: 'predict' }, bodyLimit: limits.bodyBytesMax, schema: { tags, params: Params } },
-        infer,
+        async (request, reply) => {
+          try {
+            return await infer(request, reply);
+          } finally {
+            (request.body as Body | null)?.memory.release();
+          }
+        },
       );
     }
   };

@@ -1,5 +1,4 @@
 import { expect, test } from '@jest/globals';
-import { streamCatalog } from '@millrace/bus';
 import * as contracts from '@millrace/contracts';
 import { errorCatalog, eventCatalog } from '@millrace/contracts';
 import { files, isTestFile, python, read, readJson, typescript } from './repository.ts';
@@ -63,37 +62,3 @@ test('every event is published by somebody', () => {
 function isEvent(value: unknown): boolean {
   return eventCatalog.some((event) => event === value);
 }
-
-const STREAM_NAMES = new Set<string>(Object.values(streamCatalog).map(({ name }) => name));
-const VARIABLE = /\bMILLRACE_[A-Z0-9]+(?:_[A-Z0-9]+)*\b/g;
-
-/** Names of the environment that code reads or sets, with one file that does. */
-function variablesInCode(): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const file of production) {
-    const { strings, members } = syntaxOf(file);
-    for (const text of [...strings, ...members.map((member) => member.split('.')[1] ?? '')])
-      if (/^MILLRACE_[A-Z0-9_]*[A-Z0-9]$/.test(text)) found.set(text, file);
-  }
-  for (const file of pythonSources)
-    for (const [, name = ''] of read(file).matchAll(/["'](MILLRACE_[A-Z0-9_]*[A-Z0-9])["']/g))
-      found.set(name, file);
-  for (const name of STREAM_NAMES) found.delete(name);
-  return found;
-}
-
-test('every variable of the environment is in a table of a README, and no other', () => {
-  const documented = new Set<string>();
-  for (const file of files.filter((one) => one.endsWith('README.md') || one === 'docs/configuration.md'))
-    for (const row of read(file)
-      .split('\n')
-      .filter((line) => line.startsWith('|')))
-      for (const [name] of row.matchAll(VARIABLE)) documented.add(name);
-  for (const name of STREAM_NAMES) documented.delete(name);
-  const inCode = variablesInCode();
-  const undocumented = [...inCode]
-    .filter(([name]) => !documented.has(name))
-    .map(([name, file]) => `${name} (${file})`);
-  expect(undocumented).toEqual([]);
-  expect([...documented].filter((name) => !inCode.has(name))).toEqual([]);
-});

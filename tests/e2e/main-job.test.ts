@@ -193,7 +193,7 @@ describe('servers that go away', () => {
     'NATS, Postgres and S3 killed while a job runs: it ends well all the same',
     async () => {
       const id = await submit('shaken', { ...PARAMS, seed: 8 });
-      for (const part of ['nats', 'postgres', 'seaweedfs']) {
+      for (const part of ['nats', 'postgres', 's3']) {
         await new Promise((resolve) => setTimeout(resolve, 1_500));
         crash(part);
       }

@@ -45,10 +45,13 @@ function record(request: IncomingMessage, response: ServerResponse): void {
   });
 }
 
+/** Lets the event stream send its second event. */
+let release = (): void => undefined;
+
 function events(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: 1\n\n');
-  setTimeout(() => response.end('data: 2\n\n'), 300);
+  release = () => void response.write('data: 2\n\n');
 }
 
 function download(response: ServerResponse): void {
@@ -138,13 +141,12 @@ describe('bodies', () => {
   });
 
   test('server-sent events arrive as they are sent', async () => {
-    const startedMs = performance.now();
     const response = await fetch(`${gateway.origin}/v1/training/jobs/sse`);
     const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-    const first = await reader.read();
-    expect(Buffer.from(first.value ?? []).toString()).toBe('data: 1\n\n');
-    expect(performance.now() - startedMs).toBeLessThan(250);
+    expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('data: 1\n\n');
+    release();
     expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('data: 2\n\n');
+    // The stream stays open: closing the gateway at the end of this file must not wait for it.
   });
 });
 

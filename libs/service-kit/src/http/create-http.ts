@@ -38,6 +38,8 @@ export const HEADERS_TIMEOUT_MS = 15_000;
 export const REQUEST_TIMEOUT_MS = 60_000;
 /** An idle connection is kept this long; longer than the 60 s of common load balancers. */
 export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+/** Requests in hand get this long to end when the server closes; it then cuts them off. */
+export const DRAIN_TIMEOUT_MS = 10_000;
 /** A client that goes on sending a body nobody wants is cut off after this time; until then it can read the answer. */
 export const DISCARD_TIMEOUT_MS = 5_000;
 /** Longest path parameter in bytes: a name of 255 characters, percent-encoded UTF-8. */
@@ -111,6 +113,7 @@ function addDraining(app: HttpApp): void {
   let isClosing = false;
   app.addHook('preClose', (done) => {
     isClosing = true;
+    setTimeout(() => app.server.closeAllConnections(), DRAIN_TIMEOUT_MS).unref();
     done();
   });
   app.addHook('onRequest', (request, reply, done) => {

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { HttpApp } from '@millrace/service-kit';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Forwarder, ForwardTarget } from './forward.ts';
@@ -29,6 +30,12 @@ export function proxyPaths(deps: {
     upload: deps.bounds.uploadBytesMax,
   };
   return async function registerProxyPaths(app) {
+    const eventStreams = new Set<IncomingMessage>();
+    // An event stream has no end of its own to wait for.
+    app.addHook('preClose', (done) => {
+      for (const stream of eventStreams) stream.destroy();
+      done();
+    });
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
     for (const route of proxyRoutes) {
@@ -43,7 +50,8 @@ export function proxyPaths(deps: {
         url: route.path,
         config: { authenticated: true },
         schema: { hide: true } as never,
-        handler: async (request, reply) => await pass(request, reply, target, deps.forwarder),
+        handler: async (request, reply) =>
+          await pass(request, reply, target, { forwarder: deps.forwarder, eventStreams }),
       });
     }
   };
@@ -53,9 +61,13 @@ async function pass(
   request: FastifyRequest,
   reply: FastifyReply,
   target: ForwardTarget,
-  forwarder: Forwarder,
+  open: { forwarder: Forwarder; eventStreams: Set<IncomingMessage> },
 ): Promise<FastifyReply> {
-  const answer = await forwarder.forward(request.raw, request.id, target);
+  const answer = await open.forwarder.forward(request.raw, request.id, target);
+  if (answer.headers['content-type']?.startsWith('text/event-stream')) {
+    open.eventStreams.add(answer);
+    answer.once('close', () => open.eventStreams.delete(answer));
+  }
   // The client may go away while the answer flows; the service should then stop.
   reply.raw.once('close', () => {
     if (!answer.complete) answer.destroy();

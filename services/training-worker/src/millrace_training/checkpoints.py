@@ -71,8 +71,11 @@ def write_checkpoint(work_dir: Path, identity: dict[str, Any], checkpoint: Check
         _sync(path)
     draft.rename(folder)
     _sync(home)
-    for old in sorted(home.glob('epoch-*'))[:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(old)
+    # Later epochs can only be of another training in the same folder.
+    kept = {f'epoch-{checkpoint.epoch - back:05d}' for back in range(KEPT_CHECKPOINTS)}
+    for old in home.glob('epoch-*'):
+        if old.name not in kept:
+            shutil.rmtree(old)
     return folder
 
 
@@ -93,5 +96,5 @@ def read_checkpoint(folder: Path, identity: dict[str, Any]) -> Checkpoint:
         return Checkpoint(int(description['epoch']), state, list(description['history']))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise RecipeError(
-            'checkpoint_unusable', f'The checkpoint cannot be resumed from: {error}. Start without it.'
+            'checkpoint_unusable', f'The checkpoint cannot be resumed from ({error}); starting anew.'
         ) from error

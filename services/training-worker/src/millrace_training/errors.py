@@ -6,8 +6,8 @@ from __future__ import annotations
 class RecipeError(Exception):
     """A failure with a stable `code`; the message says what to do about it.
 
-    Codes: `invalid_params`, `unknown_recipe`, `dataset_unusable`, `checkpoint_unusable`, `training_failed`,
-    `environment_unusable`, `invalid_command`. `retryable` says whether another attempt may succeed.
+    Codes: `invalid_params`, `unknown_recipe`, `dataset_unusable`, `training_failed`, `environment_unusable`,
+    `invalid_command`; `checkpoint_unusable` never leaves a job, which then starts anew. `retryable` says whether another attempt may succeed.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:

@@ -125,7 +125,7 @@ def write_samples(folder: Path, samples: Samples, examples: int) -> None:
     """Write inputs with the framework's own outputs: all as .npz, the first `examples` as raw pixels with a JSON index."""
     np.savez(
         folder / SAMPLES_FILE,
-        images=samples.images,
+        inputs=samples.images,
         labels=samples.labels,
         groups=samples.groups.astype('<U64'),
         sources=samples.sources.astype('<U16'),

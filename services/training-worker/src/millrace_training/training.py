@@ -125,7 +125,7 @@ def _restore(model: Any, optimizer: Any, state: dict[str, Any]) -> None:
     targets = {f'{part}/{i:03d}': item for part, items in variables for i, item in enumerate(items)}
     if targets.keys() != state.keys() or any(tuple(targets[k].shape) != state[k].shape for k in targets):
         raise RecipeError(
-            'checkpoint_unusable', 'The checkpoint holds other variables than this model. Start without it.'
+            'checkpoint_unusable', 'The checkpoint holds other variables than this model; starting anew.'
         )
     for name, variable in targets.items():
         variable.assign(state[name])
@@ -142,18 +142,22 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the metrics of each epoch.
 
-    Writes a checkpoint after each epoch. Raises Stopped between batches when asked to stop, `checkpoint_unusable` for
-    a checkpoint that does not fit, `training_failed` when the loss is no longer a number.
+    Writes a checkpoint after each epoch; one to resume from that does not fit is passed over with a warning. Raises
+    Stopped between batches when asked to stop, `training_failed` when the loss is no longer a number.
     """
     optimizer = keras.optimizers.Adam(options.learning_rate)
     optimizer.build(model.trainable_variables)
     step_of = _train_step(model, augmentation, optimizer, keras.losses.BinaryCrossentropy())
     history: list[dict[str, float]] = []
     if place.resume_dir is not None:
-        checkpoint = read_checkpoint(place.resume_dir, place.identity)
-        _restore(model, optimizer, checkpoint.state)
-        history = list(checkpoint.history)
-        report.log(f'resumed after epoch {checkpoint.epoch} of {options.epochs}')
+        try:
+            checkpoint = read_checkpoint(place.resume_dir, place.identity)
+            _restore(model, optimizer, checkpoint.state)
+            history = list(checkpoint.history)
+            report.log(f'resumed after epoch {checkpoint.epoch} of {options.epochs}')
+        except RecipeError as error:
+            # Such as one of a machine with other thread counts: starting anew costs time, going on would cost truth.
+            report.log(error.message, 'warning')
     batches = batches_per_epoch(len(train.images), options.batch_size)
     report.step += len(history) * batches
     for epoch in range(len(history), options.epochs):

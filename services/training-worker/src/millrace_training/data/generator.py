@@ -80,7 +80,15 @@ def match(picture: FloatImage, reference: FloatImage) -> Callable[[float], Float
     """
     smooth, wanted = cv2.GaussianBlur(picture, (0, 0), 1.2), cv2.GaussianBlur(reference, (0, 0), 1.2)
     fine, fine_wanted = picture - smooth, reference - wanted
-    fine = fine * np.clip(fine_wanted.std(axis=(0, 1)) / (fine.std(axis=(0, 1)) + 1e-6), 0.5, 2.5)
-    scale = np.clip(wanted.std(axis=(0, 1)) / (smooth.std(axis=(0, 1)) + 1e-6), 0.7, 1.4)
-    smooth = (smooth - smooth.mean(axis=(0, 1))) * scale + wanted.mean(axis=(0, 1))
-    return lambda gain: np.clip(smooth + np.float32(gain) * fine, 0.0, 1.0).astype(np.float32)
+    mean, deviation = _moments(smooth)
+    mean_wanted, deviation_wanted = _moments(wanted)
+    fine = fine * np.clip(_moments(fine_wanted)[1] / (_moments(fine)[1] + 1e-6), 0.5, 2.5).astype(np.float32)
+    scale = np.clip(deviation_wanted / (deviation + 1e-6), 0.7, 1.4)
+    smooth = smooth * scale.astype(np.float32) + (mean_wanted - mean * scale).astype(np.float32)
+    return lambda gain: np.clip(smooth + np.float32(gain) * fine, 0.0, 1.0)
+
+
+def _moments(picture: FloatImage) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel."""
+    mean, deviation = cv2.meanStdDev(picture)
+    return mean[:, 0].astype(np.float64), deviation[:, 0].astype(np.float64)

@@ -14,7 +14,7 @@ from .scenes import FloatImage
 QUALITY_RANGE = (82, 94)
 """JPEG qualities, both ends included; the two pictures of a pair share theirs."""
 
-_SIZE_SEARCH_STEPS = 5
+_SIZE_SEARCH_STEPS = 4
 """Halvings of the gain's interval: the sizes of a pair end within a few per cent of each other."""
 
 _GAIN_RANGE = (0.5, 2.0)

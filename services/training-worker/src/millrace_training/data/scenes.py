@@ -113,6 +113,7 @@ def _still_life(rng: np.random.Generator, size: int) -> FloatImage:
     yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
     light = rng.normal(0, 1, 3)
     light = light / np.linalg.norm(light)
+    roughness = _noise(rng, size, 16, 4, 0.8)
     for _ in range(int(rng.integers(5, 12))):
         x, y, radius = rng.uniform(0, size), rng.uniform(0, size), rng.uniform(25, 110)
         dx, dy = (xx - np.float32(x)) / np.float32(radius), (yy - np.float32(y)) / np.float32(radius)
@@ -120,7 +121,7 @@ def _still_life(rng: np.random.Generator, size: int) -> FloatImage:
         cover = np.clip((1 - np.sqrt(inside)) * np.float32(radius) + np.float32(0.5), 0, 1)[..., None]
         depth = np.sqrt(np.clip(1 - inside, 0, 1))
         shade = np.clip(dx * light[0] + dy * light[1] + depth * abs(light[2]), 0, 1).astype(np.float32)
-        grain = np.exp(np.float32(rng.uniform(0, 0.25)) * _noise(rng, size, 16, 4, 0.8))
+        grain = np.exp(np.float32(rng.uniform(0, 0.25)) * roughness)
         surface = ((np.float32(0.15) + np.float32(0.85) * shade) * grain)[..., None] * _colour(rng, 0.15, 0.85)
         shadow = np.clip(1 - np.sqrt((dx - 0.35) ** 2 + ((dy - 0.45) / 0.8) ** 2), 0, 1)[..., None]
         image *= 1 - np.float32(0.5) * shadow.astype(np.float32)

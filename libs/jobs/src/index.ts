@@ -1,11 +1,14 @@
 export type { JobRoutesOptions } from './job.routes.ts';
 export { jobRoutes } from './job.routes.ts';
-export type { JobHooks, JobService, JobServiceOptions, JobSettings, NewJob } from './job.service.ts';
-export { checkpointPrefix, createJobService, defaultJobSettings, specDigest } from './job.service.ts';
+export type { JobService } from './job.service.ts';
+export { checkpointPrefix, createJobService } from './job.service.ts';
 export type { JobRow, JobTables } from './job.table.ts';
 export { createJobTables } from './job.table.ts';
 export { toJobView } from './job.view.ts';
 export type { JobFeed, JobNews } from './job-feed.ts';
 export { startJobFeed } from './job-feed.ts';
+export type { JobHooks, JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
+export { defaultJobSettings } from './job-options.ts';
 export type { JobRuntime, JobRuntimeOptions } from './runtime.ts';
 export { jobDurable, startJobRuntime } from './runtime.ts';
+export { specDigest } from './spec-digest.ts';

@@ -1,87 +1,24 @@
-import { createHash } from 'node:crypto';
-import type { Outbox } from '@millrace/bus';
 import { deadLetterHeaders } from '@millrace/bus';
 import type {
   Checkpoint,
   ClaimReply,
   FenceReply,
-  JobEvents,
-  JobKind,
   JobProgress,
   JobResult,
   WireError,
-  WorkerPool,
 } from '@millrace/contracts';
 import { AppError, errorCatalog, isErrorCode, isTerminal, newId } from '@millrace/contracts';
-import type { Database, Executor } from '@millrace/database';
+import type { Executor } from '@millrace/database';
 import type { JobRepository } from './job.repository.ts';
 import { createJobRepository } from './job.repository.ts';
-import type { JobRow, JobTables } from './job.table.ts';
-
-/** Times and bounds of a job kind. */
-export type JobSettings = {
-  /** A claim not renewed for this long may be taken by another worker. */
-  leaseMs: number;
-  heartbeatMs: number;
-  /** A running job without a step for this long is stopped by its worker. */
-  stallTimeoutMs: number;
-  maxAttempts: number;
-  /** A queued job is announced again after this long, doubling up to 16 times it. */
-  reemitAfterMs: number;
-};
-
-export const defaultJobSettings: JobSettings = {
-  leaseMs: 30_000,
-  heartbeatMs: 10_000,
-  stallTimeoutMs: 300_000,
-  maxAttempts: 5,
-  reemitAfterMs: 60_000,
-};
+import type { JobRow } from './job.table.ts';
+import type { JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
+import { defaultJobSettings } from './job-options.ts';
+import { specDigest } from './spec-digest.ts';
 
 /** Results must fit into an event with the job's spec (bytes of JSON). */
 const MAX_RESULT_BYTES = 40_000;
 const LEASED_RETRY_MAX_MS = 15_000;
-
-/** What a service does in the same transaction when a job of its ends. */
-export type JobHooks = {
-  onSucceeded?: (tx: Executor, job: JobRow, result: JobResult) => Promise<void>;
-  onFailed?: (tx: Executor, job: JobRow, error: WireError) => Promise<void>;
-  onCancelled?: (tx: Executor, job: JobRow) => Promise<void>;
-};
-
-export type JobServiceOptions = {
-  /** Name of the owning service, as in `millrace.rpc.<service>`. */
-  service: string;
-  kind: JobKind;
-  events: JobEvents;
-  database: Database;
-  tables: JobTables;
-  outbox: Outbox;
-  settings?: Partial<JobSettings>;
-  hooks?: JobHooks;
-  /** Tells the worker of a running job at once that it is to stop; only a hint. */
-  hintCancel?: (jobId: string) => void;
-};
-
-export type NewJob = {
-  id?: string;
-  spec: Record<string, unknown>;
-  pool: WorkerPool;
-  tenant?: string;
-  /** A second submission with the same key and spec gives the first job; with another spec it is refused. */
-  idempotencyKey?: string;
-  retryOf?: string;
-};
-
-/** SHA-256 of a spec's JSON with sorted keys; tells whether two submissions ask for the same. */
-export function specDigest(spec: unknown): string {
-  const sorted = JSON.stringify(spec, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-  return createHash('sha256').update(sorted).digest('hex');
-}
 
 export type JobService = ReturnType<typeof createJobService>;
 

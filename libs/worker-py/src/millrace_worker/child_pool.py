@@ -9,7 +9,7 @@ from millrace_worker.log import Logger
 
 # The next child imports its framework for several seconds on all cores. Right after a job the next step of a
 # pipeline wants those cores on the same machine, so the import waits; a job that comes sooner starts it.
-RESPAWN_DELAY_S = 10.0
+RESPAWN_DELAY_S = 5.0
 # After a child that died before it was used: a broken environment must not start processes in a tight loop.
 FAILURE_DELAY_FIRST_S = 1.0
 FAILURE_DELAY_MAX_S = 60.0

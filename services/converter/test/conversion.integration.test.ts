@@ -1,0 +1,238 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Bus } from '@millrace/bus';
+import { connectBus } from '@millrace/bus';
+import type { ArtifactRef, JobView } from '@millrace/contracts';
+import { newId, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
+import { environmentsRoot } from '@millrace/embedded';
+import { generateKeyPair } from '@millrace/integrity';
+import type { Storage } from '@millrace/storage';
+import { createStorage } from '@millrace/storage';
+import type { PrivateNats, ServiceProcess, TestBucket, TestDatabase, TestProcess } from '@millrace/testing';
+import {
+  createTestBucket,
+  createTestDatabase,
+  eventually,
+  startNats,
+  startServiceProcess,
+  startTestProcess,
+} from '@millrace/testing';
+import { headers } from '@nats-io/transport-node';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const FIXTURES = join(ROOT, 'services/conversion-worker/tests/fixtures');
+const quiet = {
+  warn: () => undefined,
+  info: () => undefined,
+  error: () => undefined,
+  debug: () => undefined,
+};
+const JOB_TIMEOUT_MS = 60_000;
+
+let folder: string;
+let nats: PrivateNats;
+let database: TestDatabase;
+let bucket: TestBucket;
+let storage: Storage;
+let bus: Bus;
+let converter: ServiceProcess;
+let worker: TestProcess;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-converter-test-'));
+  [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
+  storage = createStorage(bucket);
+  bus = await connectBus({
+    url: nats.servicesUrl,
+    name: 'test',
+    inboxPrefix: '_INBOX_services',
+    logger: quiet,
+  });
+  const keyFile = join(folder, 'gateway.pub.pem');
+  writeFileSync(keyFile, generateKeyPair().publicKeyPem);
+  const s3 = {
+    MILLRACE_S3_ENDPOINT: bucket.endpoint,
+    MILLRACE_S3_REGION: bucket.region,
+    MILLRACE_S3_BUCKET: bucket.bucket,
+    MILLRACE_S3_ACCESS_KEY_ID: bucket.accessKeyId,
+    MILLRACE_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+  };
+  converter = await startServiceProcess('converter', {
+    ...s3,
+    MILLRACE_DATABASE_URL: database.url,
+    MILLRACE_NATS_URL: nats.servicesUrl,
+    MILLRACE_AUTH_MODE: 'local',
+    MILLRACE_AUTH_PUBLIC_KEY_FILE: keyFile,
+  });
+  worker = await startTestProcess({
+    name: 'conversion-worker',
+    command: join(environmentsRoot(process.env), 'conversion/bin/python'),
+    args: ['-m', 'millrace_conversion.worker'],
+    env: {
+      ...s3,
+      PYTHONPATH: [join(ROOT, 'libs/worker-py/src'), join(ROOT, 'services/conversion-worker/src')].join(':'),
+      MILLRACE_NATS_URL: nats.workerUrl,
+      MILLRACE_NATS_INBOX_PREFIX: '_INBOX_worker',
+      MILLRACE_WORKER_POOL: 'cpu',
+      MILLRACE_WORKER_CACHE_DIR: join(folder, 'cache'),
+    },
+    isReady: (log) => log.includes('worker ready'),
+  });
+}, 90_000);
+
+afterAll(async () => {
+  await worker?.stop();
+  await converter?.stop();
+  await bus?.close();
+  storage?.close();
+  await Promise.all([nats?.stop(), database?.drop(), bucket?.drop()]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Stores a fixture's files and gives their refs. */
+async function source(name: string): Promise<{ files: ArtifactRef[] }> {
+  const root = join(FIXTURES, name);
+  const paths = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
+  const files = await Promise.all(
+    paths.map(async (path) => ({ path, ...(await storage.putBlob(readFileSync(join(root, path)))) })),
+  );
+  return { files };
+}
+
+async function post(path: string, body: unknown, extra: Record<string, string> = {}) {
+  const response = await fetch(`${converter.origin}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...extra },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: (await response.json()) as JobView & { code?: string } };
+}
+
+async function job(id: string): Promise<JobView> {
+  return (await (await fetch(`${converter.origin}/v1/conversions/${id}`)).json()) as JobView;
+}
+
+function ended(id: string): Promise<JobView> {
+  return eventually(
+    async () => {
+      const view = await job(id);
+      if (view.finishedAt === null) throw new Error(`still ${view.state}: ${view.status}`);
+      return view;
+    },
+    { timeoutMs: JOB_TIMEOUT_MS, intervalMs: 100 },
+  );
+}
+
+async function publish(subject: string, pipelineId: string, data: unknown): Promise<void> {
+  const values = headers();
+  values.set('ce-id', newId());
+  values.set('ce-subject', pipelineId);
+  await bus.js.publish(subject, JSON.stringify(data), { headers: values });
+}
+
+describe('conversions over HTTP', () => {
+  test('a SavedModel becomes a checked ONNX model; equal models give equal bytes', async () => {
+    const digests: (string | undefined)[] = [];
+    for (const name of ['plain', 'augmented']) {
+      const queued = await post('/v1/conversions', { source: await source(name), opset: 17 });
+      expect(queued).toMatchObject({ status: 202, body: { kind: 'convert', pool: 'cpu' } });
+      const done = await ended(queued.body.id);
+      expect(done).toMatchObject({ state: 'succeeded', error: null });
+      expect(done.result?.meta).toMatchObject({
+        opset: 17,
+        parity: { samples: 20, onnxruntimeVersion: '1.30.0' },
+      });
+      const onnx = done.result?.files.find((file) => file.path === 'model.onnx');
+      expect((await storage.getBlobBuffer(onnx?.sha256 ?? '')).length).toBe(onnx?.sizeBytes);
+      digests.push(onnx?.sha256);
+    }
+    expect(digests[1]).toBe(digests[0]);
+  }, 120_000);
+
+  test('a failed conversion says why, at once and for good', async () => {
+    const queued = await post('/v1/conversions', { source: await source('plain'), signature: 'nothing' });
+    const done = await ended(queued.body.id);
+    expect(done).toMatchObject({ state: 'failed', attempt: 1, error: { code: 'conversion_failed' } });
+    expect(done.error?.message).toContain('serving_default');
+  }, 60_000);
+
+  test('the same Idempotency-Key is one job', async () => {
+    const body = { source: await source('plain'), opset: 15 };
+    const key = { 'idempotency-key': 'once' };
+    const first = await post('/v1/conversions', body, key);
+    expect((await post('/v1/conversions', body, key)).body.id).toBe(first.body.id);
+    const other = await post('/v1/conversions', { ...body, opset: 16 }, key);
+    expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } });
+  });
+
+  test.each([
+    ['an opset out of range', { opset: 12 }, 'invalid_request'],
+    ['an unknown field', { colour: 'red' }, 'unknown_field'],
+    ['a tolerance of zero', { tolerance: 0 }, 'invalid_request'],
+  ])('%s is refused', async (_what, change, code) => {
+    const reply = await post('/v1/conversions', { source: await source('plain'), ...change });
+    expect(reply).toMatchObject({ status: 400, body: { code } });
+  });
+
+  test('files that are no SavedModel, or that storage lacks, are refused', async () => {
+    const { files } = await source('plain');
+    const samples = files.filter((file) => file.path === 'samples.npz');
+    expect(await post('/v1/conversions', { source: { files: samples } })).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request' },
+    });
+    const missing = files.map((file) => ({ ...file, sha256: 'ab'.repeat(32) }));
+    expect(await post('/v1/conversions', { source: { files: missing } })).toMatchObject({
+      status: 400,
+      body: { code: 'invalid_request' },
+    });
+  });
+});
+
+describe('conversions for pipelines', () => {
+  const jobsOf = async (pipelineId: string): Promise<JobView[]> => {
+    const page = (await (await fetch(`${converter.origin}/v1/conversions?limit=500`)).json()) as {
+      items: JobView[];
+    };
+    return page.items.filter((item) => item.spec.requestId === pipelineId);
+  };
+  const spec = async () => ({
+    source: await source('plain'),
+    format: 'onnx',
+    opset: 17,
+    tag: 'serve',
+    signature: 'serving_default',
+    tolerance: 1e-4,
+  });
+
+  const jobOf = (pipelineId: string): Promise<JobView> =>
+    eventually(async () => {
+      const [found] = await jobsOf(pipelineId);
+      if (found === undefined) throw new Error('no job yet');
+      return found;
+    });
+
+  test('a request that comes twice is one job', async () => {
+    const [pipelineId, later] = [newId(), newId()];
+    const data = { pipelineId, spec: await spec() };
+    await publish(PipelineConversionRequested.subject, pipelineId, data);
+    await publish(PipelineConversionRequested.subject, pipelineId, data);
+    // requests are taken in their order: once a later one has its job, the repeated one was treated
+    await publish(PipelineConversionRequested.subject, later, { ...data, pipelineId: later });
+    await jobOf(later);
+    expect(await jobsOf(pipelineId)).toHaveLength(1);
+  });
+
+  test('a cancelled pipeline stops its conversion', async () => {
+    const pipelineId = newId();
+    await publish(PipelineConversionRequested.subject, pipelineId, { pipelineId, spec: await spec() });
+    const found = await jobOf(pipelineId);
+    await publish(PipelineCancelled.subject, pipelineId, { pipelineId, stage: 'convert' });
+    expect(['cancelled', 'succeeded']).toContain((await ended(found.id)).state);
+  }, 60_000);
+});

@@ -1,0 +1,51 @@
+import { fileURLToPath } from 'node:url';
+import {
+  connectPlatform,
+  createLogger,
+  createMetrics,
+  listenHttp,
+  loadConfig,
+  runService,
+  startTracing,
+} from '@millrace/service-kit';
+import { buildApp } from './app.ts';
+import { MonitoringConfig } from './config.ts';
+import { createPartitions } from './predictions/partitions.ts';
+import { startPredictionConsumer } from './predictions/prediction.consumer.ts';
+import { startRetention } from './predictions/retention.ts';
+import { busTables } from './schema.ts';
+
+const SERVICE = 'monitoring';
+
+async function start() {
+  const { config } = loadConfig(MonitoringConfig, process.env);
+  const logger = createLogger({ service: SERVICE, level: config.logLevel });
+  const tracing = await startTracing({ service: SERVICE, endpoint: config.otlpEndpoint });
+  const metrics = createMetrics({ service: SERVICE });
+  const platform = await connectPlatform({
+    service: SERVICE,
+    schema: SERVICE,
+    busTables,
+    migrationsFolder: fileURLToPath(new URL('../migrations', import.meta.url)),
+    logger,
+    config,
+  });
+  const { bus, database, auth, readiness } = platform;
+  const partitions = createPartitions(database);
+  const retention = startRetention(partitions, config.retentionDays, logger);
+  const consumer = startPredictionConsumer({ bus, database, partitions, logger, metrics });
+  const { unmatchedAfterHours } = config;
+  const app = await buildApp({ logger, metrics, auth, readiness, database, unmatchedAfterHours });
+  await listenHttp(app, { ...config, logger });
+  return {
+    async close() {
+      await app.close();
+      await consumer.stop();
+      await retention.stop();
+      await platform.close();
+      await tracing.close();
+    },
+  };
+}
+
+await runService({ name: SERVICE, start });

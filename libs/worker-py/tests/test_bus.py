@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import nats
 import pytest
 from millrace_worker.contracts.models import ClaimedJob, JobProgress
+from millrace_worker.errors import MillraceError
 from millrace_worker.job_source import JobSource
 from millrace_worker.log import create_logger
 from millrace_worker.telemetry import MAX_LOG_LINES_PER_S, Telemetry
@@ -96,3 +97,12 @@ async def test_a_flood_of_log_lines_is_bounded_and_says_so(peer: Peer, worker_us
     assert len(peer.lines()) == MAX_LOG_LINES_PER_S + 2
     assert f"{MAX_LOG_LINES_PER_S * 2} log lines were dropped." in peer.lines()
     assert max(map(len, peer.lines())) < 8_192
+
+
+async def test_a_connection_that_is_closed_for_good_ends_the_wait(peer: Peer, worker_user: Client) -> None:
+    source = JobSource(worker_user, ["train"], "cpu", create_logger("test", "debug"))
+    await source.start()
+    await peer.nats.flush()
+    await worker_user.close()
+    with pytest.raises(MillraceError):
+        await source.next()

@@ -67,7 +67,7 @@ class ChildPool:
     async def _stop_keeper(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, OSError):
                 await self._keeper
             self._keeper = None
 

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from millrace_worker.connection import subscribe
+from millrace_worker.errors import MillraceError
 from millrace_worker.log import Logger
 
 STREAM = "MILLRACE_JOBS"
@@ -65,10 +66,16 @@ class JobSource:
         self._changed.set()
 
     async def next(self) -> Delivery:
-        """The next message; kinds take turns when several have some."""
+        """The next message; kinds take turns when several have some.
+
+        Raises:
+            MillraceError: `dependency_unavailable` when the server closed the connection for good.
+        """
         self._is_wanted = True
         try:
             while True:
+                if self._nats.is_closed:
+                    raise MillraceError("dependency_unavailable", "NATS closed the connection for good.")
                 self._order.rotate(-1)
                 started = time.monotonic()
                 if await self._wait_any():

@@ -86,6 +86,15 @@ test('every declared package is imported', () => {
   expect(faults).toEqual([]);
 });
 
+test('what a workspace exports exists', () => {
+  const faults = workspaces.flatMap(({ folder, manifest }) =>
+    Object.values(manifest.exports ?? {})
+      .filter((target) => !files.includes(join(folder, target)))
+      .map((target) => `${folder}: ${target}`),
+  );
+  expect(faults).toEqual([]);
+});
+
 test('versions are exact, and the same everywhere', () => {
   const faults: string[] = [];
   const seen = new Map<string, string>();

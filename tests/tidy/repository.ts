@@ -11,6 +11,7 @@ export type Manifest = {
   name: string;
   version: string;
   license?: string;
+  exports?: Record<string, string>;
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
   overrides?: Record<string, string>;

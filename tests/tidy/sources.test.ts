@@ -77,6 +77,29 @@ test('no drawer for everything', () => {
   expect(stars).toEqual([]);
 });
 
+test('every exported function, class and constant is used', () => {
+  const words = new Map(typescript.map((file) => [file, wordsOf(file)]));
+  const dead: string[] = [];
+  for (const file of typescript.filter((one) => one.includes('/src/') && !one.endsWith('/schema.ts')))
+    for (const [, name = ''] of read(file).matchAll(/^export (?:async )?(?:function|const|class) (\w+)/gm)) {
+      const isUsedHere = (words.get(file) ?? []).filter((word) => word === name).length > 1;
+      const isUsedElsewhere = typescript.some(
+        (other) => other !== file && !other.endsWith('/src/index.ts') && words.get(other)?.includes(name),
+      );
+      if (!isUsedHere && !isUsedElsewhere) dead.push(`${file}: ${name}`);
+    }
+  expect(dead).toEqual([]);
+});
+
+/** Words of a file's code, without its comments. */
+function wordsOf(file: string): string[] {
+  return (
+    read(file)
+      .replaceAll(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, '')
+      .match(/[A-Za-z_$][\w$]*/g) ?? []
+  );
+}
+
 test('every library and service explains itself', () => {
   const folders = new Set(workspaces.map(({ folder }) => folder));
   for (const file of files) {

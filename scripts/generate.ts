@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCatalog, eventCatalog } from '@millrace/contracts';
 import { asyncApi } from './generate/asyncapi.ts';
+import { DESCRIBED_SERVICES, openApiOf } from './generate/openapi.ts';
 import { errorsPage } from './generate/pages.ts';
 import { describeRecipes, pythonEnvironments, writePythonContracts } from './generate/python.ts';
 import type { Json } from './generate/schemas.ts';
@@ -13,11 +14,14 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const proto = join(root, 'proto');
 
 /** Writes everything that follows from the contracts; the same contracts give the same bytes. */
-function generate(): void {
+async function generate(): Promise<void> {
   writeSchemas();
   writeJson(join(proto, 'errors.json'), errorCatalog);
   writeJson(join(proto, 'asyncapi.json'), asyncApi());
   write(join(root, 'docs', 'errors.md'), errorsPage());
+  for (const service of DESCRIBED_SERVICES) {
+    writeJson(join(proto, 'openapi', `${service}.json`), await openApiOf(service));
+  }
 
   const environments = pythonEnvironments(root);
   const contracts = join(root, 'libs', 'worker-py', 'src', 'millrace_worker', 'contracts');
@@ -67,7 +71,8 @@ function say(text: string): void {
 }
 
 try {
-  generate();
+  await generate();
+  process.exit(0);
 } catch (error) {
   process.stderr.write(`generate: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);

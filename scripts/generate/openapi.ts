@@ -1,0 +1,51 @@
+import type { HttpApp } from '@millrace/service-kit';
+import { createAuth, createKeySetHolder, createLogger, createMetrics } from '@millrace/service-kit';
+import type { Json } from './schemas.ts';
+
+/** Services whose routes are described in proto/openapi. */
+export const DESCRIBED_SERVICES = [
+  'converter',
+  'datasets',
+  'inference',
+  'monitoring',
+  'registry',
+  'training-orchestrator',
+] as const;
+
+type BuildApp = (deps: never) => Promise<HttpApp>;
+
+/**
+ * Stands for everything a route may use when it is called. None is called here: an app is only built, so that it can
+ * describe its routes, and each property is again such a stand-in.
+ */
+function uncalled(path: string): unknown {
+  return new Proxy(() => undefined, {
+    get: (_target, name) =>
+      name === 'then' || typeof name === 'symbol' ? undefined : uncalled(`${path}.${name}`),
+    apply: () => {
+      throw new Error(`${path} was called while the routes were only described`);
+    },
+  });
+}
+
+/** The OpenAPI 3.1 document of one service, as it answers at /openapi.json. */
+export async function openApiOf(service: string): Promise<Json> {
+  const { buildApp } = (await import(`../../services/${service}/src/app.ts`)) as { buildApp: BuildApp };
+  const logger = createLogger({ service, level: 'fatal' });
+  const known: Record<string, unknown> = {
+    logger,
+    metrics: createMetrics({ service }),
+    auth: createAuth({ mode: 'required', keySet: createKeySetHolder(), logger }),
+    readiness: {},
+    bodyBytesMax: 64 * 1024 * 1024,
+  };
+  const deps = new Proxy(known, {
+    get: (target, name) =>
+      typeof name === 'string' && name in target ? target[name] : uncalled(String(name)),
+  });
+  const app = await buildApp(deps as never);
+  await app.ready();
+  const document = (app as unknown as { swagger: () => Json }).swagger();
+  await app.close();
+  return document;
+}

@@ -100,14 +100,15 @@ describe('a pipeline', () => {
       const stored = await harness.bus.jsm.streams.getMessage('MILLRACE_EVENTS', {
         last_by_subj: PipelineRegistrationRequested.subject,
       });
-      return stored?.json<{ files: { path: string }[] }>();
+      if (stored === null) throw new Error('the request is not in the stream yet');
+      return stored.json<{ files: { path: string }[] }>();
     });
     expect(asked).toMatchObject({
       pipelineId: id,
       weightsDigest: digest('6'),
       graphDigests: { frozenGraph: digest('7'), onnx: digest('8') },
     });
-    expect(asked?.files.map((file) => file.path).sort()).toEqual([
+    expect(asked.files.map((file) => file.path).sort()).toEqual([
       'model.keras',
       'model.onnx',
       'saved_model/saved_model.pb',

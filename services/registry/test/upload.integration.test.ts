@@ -126,6 +126,36 @@ describe('the guide of the Model API', () => {
   });
 });
 
+describe('files over 1 MiB are read in a thread', () => {
+  /** The model with a doc string of `length` bytes, which changes nothing else. */
+  const padded = (length: number): Buffer => {
+    const size: number[] = [];
+    for (let left = length; ; left >>>= 7) {
+      size.push(left > 127 ? (left & 127) | 128 : left);
+      if (left <= 127) break;
+    }
+    return Buffer.concat([model, Buffer.from([0x32, ...size]), Buffer.alloc(length, 'x')]);
+  };
+
+  test('a good one is served like any other', async () => {
+    const large = padded(3_000_000);
+    const reply = await upload(origin, { ...onnx('large', 'v1'), sha256: sha256(large) }, large);
+    expect(reply.status).toBe(201);
+    const { body } = await getJson(`${origin}/v1/models/large/versions/v1`);
+    expect(body).toMatchObject({ servingFile: 'serving/model.onnx', inputs: [{ name: 'float_input' }] });
+    const predicted = await postJson(`${stack.inference?.origin}/predict`, {
+      modelId: 'large',
+      features: { float_input: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0] },
+    });
+    expect(predicted.body.prediction).toMatchObject({ output_label: expected.labels });
+  });
+
+  test('a cut one is refused with its reason', async () => {
+    const reply = await upload(origin, onnx('large-bad', 'v1'), padded(3_000_000).subarray(0, 2_000_000));
+    expect(reply).toMatchObject({ status: 422, body: { code: 'not_onnx' } });
+  });
+});
+
 describe('the same version again', () => {
   test('the same bytes are idempotent, other bytes a conflict', async () => {
     const first = await upload(origin, onnx('again', 'v1'), model);
@@ -239,6 +269,20 @@ describe('bad uploads', () => {
     });
     expect((await getJson(`${origin}/v1/models/cut-off`)).status).toBe(404);
     expect((await upload(origin, onnx('after-cut', 'v1'), model)).status).toBe(201);
+  });
+
+  test('a form over the bound is refused before it is read', async () => {
+    const { hostname, port } = new URL(origin);
+    const socket = connect(Number(port), hostname);
+    socket.write(
+      `POST /model/upload HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 600000000\r\n\r\n`,
+    );
+    const reply = await new Promise<string>((resolve) =>
+      socket.once('data', (data) => resolve(String(data))),
+    );
+    socket.destroy();
+    expect(reply).toContain('413');
+    expect(reply).toContain('payload_too_large');
   });
 
   test('a form that ends without its boundary is refused', async () => {

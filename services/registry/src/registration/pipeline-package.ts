@@ -4,7 +4,8 @@ import { modelDigest } from '@millrace/integrity';
 import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
 import type { InspectedGraph } from './graph.ts';
-import { inspectGraph, SERVING_PATH } from './graph.ts';
+import { SERVING_PATH } from './graph.ts';
+import { inspectUntrusted } from './inspect.ts';
 import { pipelineProvenance } from './provenance.ts';
 import type { ReadyRegistration } from './registration.service.ts';
 import type { SigningKey } from './sign.ts';
@@ -30,7 +31,7 @@ export async function preparePipelinePackage(
   assertGraphDigests(request, onnx);
   for (const file of request.files) if (file !== onnx) await verifyBlob(storage, file);
   const bytes = await storage.getBlobBuffer(onnx.sha256, { maxBytes: defaultOnnxLimits.modelBytesMax });
-  const graph = inspectGraph(bytes);
+  const graph = await inspectUntrusted(bytes);
   const { files, servingFile } = await withServingGraph(storage, request.files, onnx.path, graph);
   const digest = modelDigest({
     weightsDigest: request.weightsDigest,

@@ -2,7 +2,8 @@ import { AppError, isAppError } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import { modelDigest } from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
-import { GRAPH_PATH, inspectGraph } from '../registration/graph.ts';
+import { GRAPH_PATH } from '../registration/graph.ts';
+import { inspectUntrusted } from '../registration/inspect.ts';
 import { withServingGraph } from '../registration/pipeline-package.ts';
 import { uploadProvenance } from '../registration/provenance.ts';
 import type {
@@ -44,7 +45,7 @@ export function createUploadService(options: UploadServiceOptions) {
     file: SpooledFile,
     by: Uploader,
   ): Promise<ReadyRegistration> {
-    const graph = inspectGraph(await file.bytes());
+    const graph = await inspectUntrusted(await file.bytes());
     const blob = await storage.putBlob(file.stream(), { sha256: file.sha256, sizeBytes: file.sizeBytes });
     const uploaded = [{ path: GRAPH_PATH, ...blob }];
     const { files, servingFile } = await withServingGraph(storage, uploaded, GRAPH_PATH, graph);

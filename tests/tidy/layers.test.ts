@@ -25,7 +25,8 @@ const mayImport: Record<string, readonly string[]> = {
     'embedded',
   ],
   sdk: ['contracts'],
-  cli: ['contracts', 'sdk'],
+  // it verifies packages on the user's own machine
+  cli: ['contracts', 'integrity', 'sdk'],
 };
 const libraries = Object.keys(mayImport);
 /** What a service stands on; the rest is for tests, users and the launcher. */

@@ -296,6 +296,17 @@ describe('bad uploads', () => {
   });
 });
 
+test('a model that the runtime refuses is taken back, and its label is free again', async () => {
+  const refused = await upload(origin, onnx('unloadable', 'v1'), readFileSync(fixture('unloadable.onnx')));
+  expect(refused).toMatchObject({ status: 422, body: { code: 'model_load_failed' } });
+  expect((await getJson(`${origin}/model/unloadable/v1`)).status).toBe(404);
+  expect((await upload(origin, onnx('unloadable', 'v1'), model)).status).toBe(201);
+  const { body } = await getJson(`${origin}/v1/models/unloadable/history`);
+  const rows = body.items as { entry: { action: string; ordinal?: number } }[];
+  expect(rows.map((row) => row.entry.action)).toEqual(['registered', 'withdrawn', 'registered']);
+  expect(rows[2]?.entry.ordinal).toBe(2);
+});
+
 describe('what is not there', () => {
   test.each([
     ['/model/nobody/v1', 'model_not_found'],

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import type { BusboyFileStream, BusboyHeaders, BusboyInstance } from '@fastify/busboy';
 import { Busboy } from '@fastify/busboy';
 import { AppError, isAppError } from '@millrace/contracts';
@@ -10,6 +9,9 @@ import { spoolFile } from './spool.ts';
 const FIELD_BYTES_MAX = 64 * 1024;
 const FIELD_NAME_BYTES_MAX = 64;
 const FIELDS_MAX = 16;
+/** What is still received of a body that was refused; a longer one is cut off. */
+const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
+const DISCARD_TIMEOUT_MS = 5_000;
 
 /** The text fields of an upload by name, and its file. */
 export type UploadForm = { readonly fields: ReadonlyMap<string, string>; readonly file: SpooledFile };
@@ -25,19 +27,8 @@ export async function readUploadForm(
   fileBytesMax: number,
 ): Promise<UploadForm> {
   const reader = createReader(request, allowed, fileBytesMax);
-  try {
-    await pipeline(request, reader.busboy);
-  } catch (error) {
-    reader.fail(
-      new AppError(
-        'invalid_request',
-        request.complete
-          ? 'The multipart body is malformed or ends too early; nothing was kept.'
-          : 'The upload was cut off; nothing was kept.',
-        { cause: error },
-      ),
-    );
-  }
+  await reader.done;
+  if (reader.fault() !== undefined) await discardRest(request);
   const file = await reader.file();
   const fault = reader.fault();
   if (fault === undefined && file !== undefined) return { fields: reader.fields, file };
@@ -54,12 +45,15 @@ function createReader(request: IncomingMessage, allowed: ReadonlySet<string>, fi
   let first: AppError | undefined;
   let part: BusboyFileStream | undefined;
   let spooled: Promise<SpooledFile | undefined> = Promise.resolve(undefined);
+  const { promise: done, resolve: end } = Promise.withResolvers<void>();
 
-  /** Keeps the first fault and stops reading: the rest of the body is not worth receiving. */
+  /** Keeps the first fault and stops parsing. */
   const fail = (fault: AppError): void => {
     first ??= fault;
+    request.unpipe(busboy);
     part?.destroy(first);
     busboy.destroy();
+    end();
   };
   const refuse = (message: string): void => fail(new AppError('invalid_request', message));
 
@@ -87,7 +81,31 @@ function createReader(request: IncomingMessage, allowed: ReadonlySet<string>, fi
     });
   });
   busboy.on('fieldsLimit', () => refuse(`The form has more than ${FIELDS_MAX} fields.`));
-  return { busboy, fields, fail, file: () => spooled, fault: () => first };
+  busboy.on('finish', end);
+  busboy.on('error', (cause: unknown) => {
+    const message = 'The multipart body is malformed or ends too early; nothing was kept.';
+    fail(new AppError('invalid_request', message, { cause }));
+  });
+  request.on('close', () => {
+    if (!request.complete) refuse('The upload was cut off; nothing was kept.');
+  });
+  request.pipe(busboy);
+  return { fields, done, file: () => spooled, fault: () => first };
+}
+
+/** Lets the sender finish a body that was refused, within bounds: many clients read the answer only then. */
+async function discardRest(request: IncomingMessage): Promise<void> {
+  let left = DISCARD_BYTES_MAX;
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  const timer = setTimeout(end, DISCARD_TIMEOUT_MS);
+  const count = (chunk: Buffer): void => {
+    left -= chunk.length;
+    if (left < 0) end();
+  };
+  request.on('data', count).once('end', end).once('close', end);
+  if (!request.complete && !request.destroyed) await over;
+  clearTimeout(timer);
+  request.off('data', count).pause();
 }
 
 function openBusboy(request: IncomingMessage): BusboyInstance {

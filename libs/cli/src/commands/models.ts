@@ -1,0 +1,101 @@
+import type { Stage } from '@millrace/contracts';
+import type { Command, Context } from '../command.ts';
+import { argument, modelArgument, show, UsageError } from '../command.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { ago, bytes, fields, table } from '../format.ts';
+
+const STAGES: readonly string[] = ['development', 'staging', 'production', 'archived'];
+
+export const modelsCommand: Command = {
+  name: 'models',
+  summary: 'list models, show versions, move one to a stage',
+  help: `millrace models                            all models
+millrace models MODEL                      its versions
+millrace models MODEL@VERSION              one version: files, digests, inputs, outputs
+millrace models stage MODEL@VERSION STAGE  move it to ${STAGES.join(', ')}`,
+  options: {},
+  async run(context) {
+    const [first] = context.positionals;
+    if (first === undefined) return await list(context);
+    if (first === 'stage') return await stage(context);
+    const { name, version } = modelArgument(first);
+    return version === undefined ? await versions(context, name) : await detail(context, name, version);
+  },
+};
+
+async function list(context: Context): Promise<number> {
+  const { items } = await context.client.models.list({ limit: 500 });
+  show(context, { items }, () =>
+    items.length === 0
+      ? 'No model yet; train one: millrace train'
+      : table(
+          ['model', 'versions', 'latest', 'serving', 'made'],
+          items.map((model) => [
+            model.name,
+            model.versions,
+            model.latest?.version ?? '-',
+            model.serving === null ? '-' : `${model.serving.version} (${model.serving.stage})`,
+            ago(model.createdAt),
+          ]),
+        ),
+  );
+  return exitCodes.ok;
+}
+
+async function versions(context: Context, name: string): Promise<number> {
+  const { items } = await context.client.models.versions(name, { limit: 500 });
+  show(context, { items }, () =>
+    table(
+      ['version', 'no', 'stage', 'framework', 'model digest', 'package digest', 'made'],
+      items.map((version) => [
+        version.version,
+        version.ordinal,
+        version.stage,
+        version.framework,
+        version.modelDigest.slice(0, 12),
+        version.packageDigest.slice(0, 12),
+        ago(version.createdAt),
+      ]),
+    ),
+  );
+  return exitCodes.ok;
+}
+
+async function detail(context: Context, name: string, label: string): Promise<number> {
+  const version = await context.client.models.version(name, label);
+  const tensors = (list: typeof version.inputs) =>
+    list
+      .map(
+        ({ name: tensor, dtype, shape }) =>
+          `${tensor} ${dtype} [${(shape ?? []).map((size) => size ?? 'N').join(', ')}]`,
+      )
+      .join('; ');
+  show(context, version, () => {
+    const about = fields([
+      ['model', version.model],
+      ['version', `${version.version} (number ${version.ordinal})`],
+      ['stage', version.stage],
+      ['framework', version.framework],
+      ['inputs', tensors(version.inputs)],
+      ['outputs', tensors(version.outputs)],
+      ['model digest', version.modelDigest],
+      ['package digest', version.packageDigest],
+      ['signed by key', version.keyId],
+      ['made', `${version.createdAt} by ${version.createdBy}`],
+    ]);
+    const files = version.files.map((file) => [file.path, bytes(file.sizeBytes), file.sha256]);
+    return `${about}\n\n${table(['file', 'size', 'sha256'], files)}`;
+  });
+  return exitCodes.ok;
+}
+
+async function stage(context: Context): Promise<number> {
+  const { name, version } = modelArgument(argument(context, 1, 'MODEL@VERSION'));
+  const wanted = argument(context, 2, 'The stage');
+  if (version === undefined) throw new UsageError(`Say which version: ${name}@VERSION.`);
+  if (!STAGES.includes(wanted))
+    throw new UsageError(`'${wanted}' is not a stage; those are ${STAGES.join(', ')}.`);
+  const changed = await context.client.models.setStage(name, version, wanted as Stage);
+  show(context, changed, () => `${name} ${changed.version} is now in ${changed.stage}.`);
+  return exitCodes.ok;
+}

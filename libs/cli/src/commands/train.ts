@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobProgress } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts';
+import type { Pipeline } from '@millrace/sdk';
+import type { Command, Context } from '../command.ts';
+import { integerOption, show, textOption, UsageError } from '../command.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { duration, fields, short } from '../format.ts';
+
+const POLL_MS = 400;
+const BAR_WIDTH = 24;
+const QUICK = { epochs: 5, samples: 500 };
+const FULL = { epochs: 10, samples: 1_000 };
+
+export const trainCommand: Command = {
+  name: 'train',
+  summary: 'make data, train, convert, register and load a model, with live progress',
+  help: `millrace train [--quick | --full] [--epochs N] [--samples N] [--seed N] [--param NAME=VALUE]...
+               [--recipe NAME] [--model NAME] [--version LABEL] [--pool cpu|gpu] [--detach]
+
+Submits a pipeline and shows it until the model version is loaded. Without options: recipe and model verichain, --quick.
+  --quick   5 epochs, 500 samples      --full   10 epochs, 1000 samples
+  --param   any other parameter of the recipe; VALUE is JSON or text
+  --detach  print the id of the pipeline and leave`,
+  options: {
+    quick: { type: 'boolean' },
+    full: { type: 'boolean' },
+    epochs: { type: 'string' },
+    samples: { type: 'string' },
+    seed: { type: 'string' },
+    param: { type: 'string', multiple: true },
+    recipe: { type: 'string' },
+    model: { type: 'string' },
+    version: { type: 'string' },
+    pool: { type: 'string' },
+    detach: { type: 'boolean', short: 'd' },
+  },
+  async run(context) {
+    const recipe = textOption(context, 'recipe') ?? 'verichain';
+    const version = textOption(context, 'version');
+    const pool = textOption(context, 'pool') ?? 'cpu';
+    if (pool !== 'cpu' && pool !== 'gpu') throw new UsageError(`--pool is cpu or gpu, not '${pool}'.`);
+    const pipeline = await context.client.pipelines.create({
+      recipe,
+      params: readParams(context),
+      pool,
+      model: { name: textOption(context, 'model') ?? recipe, ...(version === undefined ? {} : { version }) },
+    });
+    if (context.options.detach === true) {
+      show(context, pipeline, () => `Pipeline ${pipeline.id} was submitted.`);
+      return exitCodes.ok;
+    }
+    const done = await follow(context, pipeline);
+    return report(context, done);
+  },
+};
+
+function readParams(context: Context): Record<string, unknown> {
+  const { quick, full, param } = context.options;
+  if (quick === true && full === true) throw new UsageError('--quick and --full exclude each other.');
+  const isVerichain = (textOption(context, 'recipe') ?? 'verichain') === 'verichain';
+  const params: Record<string, unknown> =
+    full === true ? { ...FULL } : quick === true || isVerichain ? { ...QUICK } : {};
+  for (const name of ['epochs', 'samples', 'seed']) {
+    const value = integerOption(context, name, name === 'seed' ? 0 : 1);
+    if (value !== undefined) params[name] = value;
+  }
+  for (const pair of (param as string[] | undefined) ?? []) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new UsageError(`--param takes NAME=VALUE, not '${pair}'.`);
+    params[pair.slice(0, at)] = parseValue(pair.slice(at + 1));
+  }
+  return params;
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+async function follow(context: Context, submitted: Pipeline): Promise<Pipeline> {
+  const startedMs = performance.now();
+  let last = '';
+  for (let pipeline = submitted; ; ) {
+    const line = pipeline.state === 'running' ? await describe(context, pipeline) : pipeline.state;
+    const elapsed = duration(performance.now() - startedMs);
+    if (!context.isJson && context.isTerminal) context.redraw(`${elapsed.padStart(9)}  ${line}`);
+    else if (!context.isJson && line !== last) context.print(`${elapsed.padStart(9)}  ${line}`);
+    last = line;
+    if (pipeline.state !== 'running') return pipeline;
+    await sleep(POLL_MS, undefined, { signal: context.signal }).catch(() => {
+      throw new AppError(
+        'dependency_unavailable',
+        `Left; the pipeline goes on: millrace jobs (pipeline ${pipeline.id}).`,
+      );
+    });
+    pipeline = await context.client.pipelines.get(pipeline.id);
+  }
+}
+
+async function describe({ client }: Context, pipeline: Pipeline): Promise<string> {
+  const id =
+    pipeline.stage === 'train'
+      ? pipeline.trainingJobId
+      : pipeline.stage === 'convert'
+        ? pipeline.conversionJobId
+        : null;
+  if (id === null) return `${pipeline.stage}`;
+  const job = await (pipeline.stage === 'train' ? client.training : client.conversions).get(id);
+  return job.progress === null || job.state !== 'running'
+    ? `${pipeline.stage}  ${job.status}`
+    : `${pipeline.stage}  ${progressText(job.progress)}`;
+}
+
+function progressText({ stage, step, totalSteps, epoch, epochs, metrics }: JobProgress): string {
+  const filled = totalSteps === 0 ? 0 : Math.round((step / totalSteps) * BAR_WIDTH);
+  const bar = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
+  const where = epoch === undefined ? stage : `epoch ${epoch}/${epochs ?? '?'}`;
+  const figures = Object.entries(metrics).flatMap(([name, value]) =>
+    value === null ? [] : [`${name} ${short(value)}`],
+  );
+  return `${bar} ${where}  ${figures.join('  ')}`;
+}
+
+function report(context: Context, pipeline: Pipeline): number {
+  if (context.isTerminal && !context.isJson) context.print('');
+  const { modelVersion, error } = pipeline;
+  show(context, pipeline, () =>
+    fields([
+      ['pipeline', pipeline.id],
+      ['state', pipeline.state],
+      [
+        'model',
+        modelVersion === null
+          ? null
+          : `${pipeline.model} ${modelVersion.version}${modelVersion.isReused ? ' (same digest as before, reused)' : ''}`,
+      ],
+      ['error', error === null ? null : `${error.code}: ${error.message}`],
+      [
+        'log',
+        error === null || pipeline.trainingJobId === null ? null : `millrace logs ${pipeline.trainingJobId}`,
+      ],
+      ['next', modelVersion === null ? null : `millrace verify ${pipeline.model}@${modelVersion.version}`],
+    ]),
+  );
+  return pipeline.state === 'succeeded' ? exitCodes.ok : exitCodes.failed;
+}

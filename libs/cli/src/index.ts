@@ -1,0 +1,3 @@
+export { exitCodes } from './exit-codes.ts';
+export type { Surroundings } from './run.ts';
+export { runCli } from './run.ts';

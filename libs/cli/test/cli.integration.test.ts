@@ -1,0 +1,167 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { generateKeyPair } from '@millrace/integrity';
+import type { Client } from '@millrace/sdk';
+import { createClient } from '@millrace/sdk';
+import type { Platform } from './fixtures.ts';
+import { millrace, NOWHERE, startPlatform } from './fixtures.ts';
+
+const MODEL = readFileSync(
+  new URL('../../onnx/test/fixtures/generated/logistic_regression.onnx', import.meta.url),
+);
+let platform: Platform;
+let client: Client;
+let env: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  platform = await startPlatform();
+  env = { MILLRACE_HOME: platform.home };
+  const { gateway, token } = JSON.parse(readFileSync(join(platform.home, 'connection.json'), 'utf8')) as {
+    gateway: string;
+    token: string;
+  };
+  client = createClient({ url: gateway, token });
+  await client.models.upload({ modelId: 'iris', version: 'v1', framework: 'onnx', file: new Blob([MODEL]) });
+}, 90_000);
+afterAll(async () => await platform.stop());
+
+test('status shows which services are down and exits 1', async () => {
+  const { code, out } = await millrace(['status'], { env });
+  expect(code).toBe(1);
+  expect(out).toMatch(/registry\s+ready/);
+  expect(out).toMatch(/inference\s+down/);
+  const json = (await millrace(['status', '--json'], { env })).json();
+  expect(json).toMatchObject({ state: 'degraded', principal: 'admin' });
+});
+
+test('a wrong or missing key is exit code 77', async () => {
+  for (const args of [
+    ['--token', `mlr_x_${'B'.repeat(43)}`],
+    ['--url', platform.gateway.origin.replace('127.0.0.1', 'localhost')],
+  ]) {
+    const { code, err } = await millrace(['status', ...args], { env });
+    expect(code).toBe(77);
+    expect(err).toMatch(/auth_required: .*\(request [0-9a-f-]{36}\)/);
+  }
+});
+
+test('a service that is down is exit code 69 and named', async () => {
+  const { code, err } = await millrace(['jobs'], { env });
+  expect(code).toBe(69);
+  expect(err).toMatch(
+    /dependency_unavailable: The (training-orchestrator|converter|datasets) service does not answer/,
+  );
+});
+
+describe('models', () => {
+  test('list, versions, one version, stage', async () => {
+    expect((await millrace(['models'], { env })).out).toMatch(/iris\s+1\s+v1/);
+    expect((await millrace(['models', 'iris'], { env })).out).toMatch(/v1\s+1\s+development\s+onnx/);
+    const one = await millrace(['models', 'iris@v1'], { env });
+    expect(one.out).toContain('float_input');
+    expect(one.out).toContain('output_probability');
+    expect((await millrace(['models', 'stage', 'iris@v1', 'staging'], { env })).out).toContain(
+      'iris v1 is now in staging',
+    );
+    const missing = await millrace(['models', 'never-made'], { env });
+    expect(missing.code).toBe(1);
+    expect(missing.err).toContain('model_not_found');
+  });
+});
+
+describe('verify', () => {
+  test('a good version, by default the one that serves', async () => {
+    const { code, out } = await millrace(['verify', 'iris'], { env });
+    expect(out).toMatch(/^verified\n/);
+    expect(code).toBe(0);
+    expect((await millrace(['verify', 'iris@v1', '--json'], { env })).json()).toMatchObject({
+      verified: true,
+      model: 'iris',
+      files: 2,
+    });
+  });
+
+  test('another key is not trusted', async () => {
+    const file = join(platform.home, 'other.pem');
+    writeFileSync(file, generateKeyPair().publicKeyPem);
+    const { code, out } = await millrace(['verify', 'iris', '--key', file], { env });
+    expect(code).toBe(1);
+    expect(out).toContain('NOT verified: signature_key_unknown');
+  });
+
+  test('without a key to trust it is not begun', async () => {
+    const { code, err } = await millrace(['verify', 'iris', '--key', '/nowhere.pem'], { env });
+    expect(code).toBe(64);
+    expect(err).toContain('/nowhere.pem');
+  });
+
+  test('one changed byte in the object store is found', async () => {
+    await client.models
+      .upload({ modelId: 'iris', version: 'v2', framework: 'onnx', file: new Blob([MODEL]) })
+      .catch(() => undefined);
+    const { files } = await client.models.bundleParts('iris', 'v1');
+    const file = files[0];
+    if (file === undefined) throw new Error('the version has no file');
+    const changed = Buffer.from(await (await fetch(file.url)).arrayBuffer());
+    changed[changed.length - 1] = (changed.at(-1) ?? 0) ^ 1;
+    const s3 = new S3Client({
+      ...platform.s3,
+      credentials: platform.s3,
+      forcePathStyle: true,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+    });
+    await s3.send(
+      new PutObjectCommand({
+        Bucket: platform.s3.bucket,
+        Key: `cas/${file.sha256.slice(0, 2)}/${file.sha256}`,
+        Body: changed,
+      }),
+    );
+    s3.destroy();
+    const { code, out } = await millrace(['verify', 'iris@v1'], { env });
+    expect(code).toBe(1);
+    expect(out).toMatch(/NOT verified: digest_mismatch/);
+    expect(out).toContain(file.path);
+  });
+});
+
+test('dlq is empty, and an unknown sequence says so', async () => {
+  expect((await millrace(['dlq', '--after', '999999'], { env })).out).toBe('No dead letters.\n');
+  const { code, err } = await millrace(['dlq', 'show', '999999'], { env });
+  expect(code).toBe(1);
+  expect(err).toContain('dead_letter_not_found');
+});
+
+describe('doctor', () => {
+  test('finds the servers sound, and names the parts of the platform that are down', async () => {
+    const { code, json } = await millrace(['doctor', '--json'], { env });
+    const { checks } = json() as unknown as {
+      checks: { name: string; result: string; found: string; fix?: string }[];
+    };
+    const result = Object.fromEntries(checks.map((check) => [check.name, check.result]));
+    expect(result).toMatchObject({
+      postgres: 'ok',
+      clock: 'ok',
+      nats: 'ok',
+      jetstream: 'ok',
+      's3 if-none-match': 'ok',
+      's3 checksum': 'ok',
+      platform: 'fail',
+      workers: 'fail',
+    });
+    expect(checks.find(({ name }) => name === 'platform')?.found).toContain('inference');
+    expect(checks.filter((check) => check.result === 'fail').every(({ fix }) => fix !== undefined)).toBe(
+      true,
+    );
+    expect(code).toBe(1);
+  });
+
+  test('without a platform the servers are skipped and the machine is still checked', async () => {
+    const { json } = await millrace(['doctor', '--json', '--url', NOWHERE], { env: { MILLRACE_HOME: '/' } });
+    const { checks } = json() as unknown as { checks: { name: string; result: string }[] };
+    const result = Object.fromEntries(checks.map((check) => [check.name, check.result]));
+    expect(result).toMatchObject({ node: 'ok', postgres: 'skip', platform: 'fail', 'python tools': 'fail' });
+  });
+});

@@ -1,0 +1,145 @@
+import type { Stage } from '@millrace/contracts';
+import type { JobsClient } from './jobs.ts';
+import { createJobsClient } from './jobs.ts';
+import type {
+  BundleParts,
+  DatasetView,
+  DeadLetter,
+  InferenceEvent,
+  KeyView,
+  ModelMetrics,
+  ModelUpload,
+  ModelView,
+  Page,
+  PageQuery,
+  Pipeline,
+  PipelineRequest,
+  PlatformStatus,
+  Prediction,
+  PredictRequest,
+  VersionDetail,
+  VersionSummary,
+  WorkerView,
+} from './shapes.ts';
+import type { ClientOptions, Transport } from './transport.ts';
+import { createTransport } from './transport.ts';
+
+/** An upload is answered when the model is stored, signed and warm. */
+const UPLOAD_TIMEOUT_MS = 600_000;
+
+/** The public API of a platform. Every method throws AppError with a code of the catalogue. */
+export type Client = ReturnType<typeof createClient>;
+
+/** A client of the platform whose gateway is at `url`. */
+export function createClient(options: ClientOptions) {
+  const transport = createTransport(options);
+  return {
+    url: options.url,
+    status: async () => await transport.call<PlatformStatus>('GET', '/v1/status'),
+    training: { ...createJobsClient(transport, '/v1/training/jobs'), workers: workersOf(transport) },
+    conversions: createJobsClient(transport, '/v1/conversions') satisfies JobsClient,
+    ingests: createJobsClient(transport, '/v1/datasets/ingest-jobs') satisfies JobsClient,
+    pipelines: pipelinesClient(transport),
+    models: modelsClient(transport),
+    datasets: datasetsClient(transport),
+    deadLetters: deadLettersClient(transport),
+    keys: keysClient(transport),
+    predict: async (request: PredictRequest) =>
+      await transport.call<Prediction>('POST', '/predict', { body: request }),
+    feedback: async (feedback: {
+      inferenceId: string;
+      outcome: Record<string, unknown>;
+      correct?: boolean;
+    }) =>
+      await transport.call<{ success: true; inferenceId: string }>('POST', '/feedback', { body: feedback }),
+    events: async (
+      query: { modelId?: string; userId?: string; limit?: number; startTime?: number; endTime?: number } = {},
+    ) =>
+      await transport.call<{ events: InferenceEvent[]; count: number }>('GET', '/monitoring/events', {
+        query,
+      }),
+    metrics: async (query: { modelId: string; startTime?: number; endTime?: number }) =>
+      await transport.call<ModelMetrics>('GET', '/monitoring/metrics', { query }),
+  };
+}
+
+function workersOf({ call }: Transport) {
+  return async () => (await call<{ items: WorkerView[] }>('GET', '/v1/training/workers')).items;
+}
+
+function pipelinesClient({ call }: Transport) {
+  const one = (id: string) => `/v1/pipelines/${encodeURIComponent(id)}`;
+  return {
+    /** With a key the same request twice makes one pipeline. */
+    create: async (request: PipelineRequest, idempotencyKey?: string) =>
+      await call<Pipeline>('POST', '/v1/pipelines', {
+        body: request,
+        ...(idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } }),
+      }),
+    list: async (query: PageQuery = {}) => await call<Page<Pipeline>>('GET', '/v1/pipelines', { query }),
+    get: async (id: string) => await call<Pipeline>('GET', one(id)),
+    cancel: async (id: string) => await call<Pipeline>('POST', `${one(id)}/cancel`),
+  };
+}
+
+function modelsClient({ call }: Transport) {
+  const model = (name: string) => `/v1/models/${encodeURIComponent(name)}`;
+  const version = (name: string, label: string) => `${model(name)}/versions/${encodeURIComponent(label)}`;
+  return {
+    list: async (query: PageQuery = {}) => await call<Page<ModelView>>('GET', '/v1/models', { query }),
+    get: async (name: string) => await call<ModelView>('GET', model(name)),
+    versions: async (name: string, query: PageQuery = {}) =>
+      await call<Page<VersionSummary>>('GET', `${model(name)}/versions`, { query }),
+    version: async (name: string, label: string) => await call<VersionDetail>('GET', version(name, label)),
+    setStage: async (name: string, label: string, stage: Stage) =>
+      await call<VersionDetail>('POST', `${version(name, label)}/stage`, { body: { stage } }),
+    bundleParts: async (name: string, label: string) =>
+      await call<BundleParts>('GET', `${version(name, label)}/bundle-parts`),
+    upload: async (upload: ModelUpload) =>
+      await call<{ success: true; modelId: string; version: string; uploadedAt: number }>(
+        'POST',
+        '/model/upload',
+        {
+          body: uploadForm(upload),
+          timeoutMs: UPLOAD_TIMEOUT_MS,
+        },
+      ),
+  };
+}
+
+/** Fields first, so that the platform can refuse a bad one before it reads the file. */
+function uploadForm({ file, fileName, ...fields }: ModelUpload): FormData {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append('file', file, fileName ?? 'model.onnx');
+  return form;
+}
+
+function datasetsClient({ call }: Transport) {
+  return {
+    list: async (query: PageQuery = {}) => await call<Page<DatasetView>>('GET', '/v1/datasets', { query }),
+    get: async (id: string) => await call<DatasetView>('GET', `/v1/datasets/${encodeURIComponent(id)}`),
+    create: async (dataset: { name: string; description?: string }) =>
+      await call<DatasetView>('POST', '/v1/datasets', { body: dataset }),
+  };
+}
+
+function deadLettersClient({ call }: Transport) {
+  const one = (sequence: number) => `/v1/dead-letters/${sequence}`;
+  return {
+    list: async (query: { after?: number; limit?: number } = {}) =>
+      (await call<{ items: DeadLetter[] }>('GET', '/v1/dead-letters', { query })).items,
+    get: async (sequence: number) => await call<DeadLetter>('GET', one(sequence)),
+    redrive: async (sequence: number) => await call<null>('POST', `${one(sequence)}/redrive`),
+    drop: async (sequence: number) => await call<null>('DELETE', one(sequence)),
+  };
+}
+
+function keysClient({ call }: Transport) {
+  return {
+    create: async (key: { principal: string; scopes: string[]; note?: string; expiresAt?: string }) =>
+      await call<KeyView & { key: string }>('POST', '/v1/keys', { body: key }),
+    list: async (query: PageQuery = {}) => await call<Page<KeyView>>('GET', '/v1/keys', { query }),
+    revoke: async (id: string) => await call<KeyView>('DELETE', `/v1/keys/${encodeURIComponent(id)}`),
+  };
+}

@@ -1,0 +1,160 @@
+import type { ArtifactRef, Stage, WireError } from '@millrace/contracts';
+
+/** Some items and where the next ones begin; `nextCursor` is null on the last page. */
+export type Page<T> = { items: T[]; nextCursor: string | null };
+export type PageQuery = { limit?: number; cursor?: string };
+
+export type ServiceStatus = {
+  name: string;
+  state: 'ready' | 'not-ready' | 'down';
+  version: string | null;
+  latencyMs: number | null;
+  failing: string[];
+};
+export type PlatformStatus = { state: 'ready' | 'degraded'; principal: string; services: ServiceStatus[] };
+
+export type WorkerView = {
+  id: string;
+  pool: string;
+  kinds: string[];
+  devices: string[];
+  host: string;
+  seenAt: string;
+};
+export type LogLine = { seq: number; time: string; level: string; message: string; fence: number };
+
+/** What a pipeline should make: data by the recipe, a trained model, its ONNX form, a version that is served. */
+export type PipelineRequest = {
+  recipe: string;
+  params?: Record<string, unknown>;
+  pool?: 'cpu' | 'gpu';
+  model: { name: string; version?: string };
+  conversion?: { opset?: number; tolerance?: number };
+};
+export type Pipeline = {
+  id: string;
+  state: 'running' | 'succeeded' | 'failed' | 'cancelled';
+  stage: 'dataset' | 'train' | 'convert' | 'register' | 'load' | 'done';
+  recipe: string;
+  params: Record<string, unknown>;
+  model: string;
+  trainingJobId: string | null;
+  conversionJobId: string | null;
+  modelVersion: { id: string; version: string; ordinal: number; isReused: boolean } | null;
+  times: Record<string, string>;
+  error: WireError | null;
+  createdAt: string;
+  finishedAt: string | null;
+};
+
+type Pointer = { version: string; ordinal: number; stage: Stage } | null;
+export type ModelView = {
+  id: string;
+  name: string;
+  createdAt: string;
+  versions: number;
+  latest: Pointer;
+  serving: Pointer;
+  aliases: Record<string, string>;
+};
+export type VersionSummary = {
+  id: string;
+  version: string;
+  ordinal: number;
+  stage: Stage;
+  framework: string;
+  packageDigest: string;
+  modelDigest: string;
+  createdBy: string;
+  createdAt: string;
+};
+export type VersionDetail = VersionSummary & {
+  model: string;
+  rootDigest: string;
+  keyId: string;
+  files: ArtifactRef[];
+  servingFile: string;
+  inputs: { name: string; dtype: string; shape: (number | null)[] | null }[];
+  outputs: { name: string; dtype: string; shape: (number | null)[] | null }[];
+  lineage: Record<string, unknown>;
+  metrics: Record<string, unknown>;
+};
+/** Everything that lets anybody verify a version; `publicKeyPem` is what the registry says, so compare it with yours. */
+export type BundleParts = {
+  model: string;
+  version: string;
+  packageDigest: string;
+  manifest: { files: ArtifactRef[] };
+  signature: Record<string, unknown>;
+  publicKeyPem: string;
+  files: (ArtifactRef & { url: string })[];
+};
+
+export type ModelUpload = {
+  modelId: string;
+  version: string;
+  framework: 'onnx' | 'tensorflow';
+  file: Blob;
+  fileName?: string;
+  sha256?: string;
+  stage?: Stage;
+  inputSchema?: string;
+  outputSchema?: string;
+  metadata?: string;
+};
+export type PredictRequest = {
+  modelId: string;
+  version?: string;
+  features: Record<string, unknown>;
+  userId?: string;
+  sessionId?: string;
+};
+export type Prediction = {
+  inferenceId: string;
+  prediction: Record<string, unknown>;
+  confidence: number | null;
+  modelVersion: string;
+  latencyMs: number;
+};
+export type InferenceEvent = {
+  id: string;
+  timestamp: number;
+  modelId: string;
+  modelVersion: string;
+  framework: string;
+  featuresIn: string;
+  prediction: string;
+  confidence: number | null;
+  latencyMs: number;
+  correct: boolean | null;
+};
+export type ModelMetrics = {
+  modelId: string | null;
+  count: number;
+  avgLatency: number | null;
+  avgConfidence: number | null;
+  accuracy: number | null;
+};
+
+export type DatasetView = { id: string; name: string; description: string; createdAt: string };
+export type DeadLetter = {
+  sequence: number;
+  time: string;
+  consumer: string;
+  subject: string;
+  messageId: string;
+  code: string;
+  message: string;
+  deliveries: number;
+  payload: string;
+};
+export type KeyView = {
+  id: string;
+  principal: string;
+  tenant: string;
+  scopes: string[];
+  note: string;
+  createdAt: string;
+  expiresAt: string | null;
+  revokedAt: string | null;
+};

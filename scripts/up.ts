@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
@@ -21,6 +21,7 @@ const USAGE = `npm run up [-- --detach]
 Starts Postgres, NATS, S3, all services and the Python workers, and stays in the foreground until Ctrl-C.
   --detach  start in the background and return when all is ready; \`npm run down\` ends it
   --watch   restart a service when one of its files changes (\`npm run dev\`)
+  --only X  only these parts, by name or kind: --only server, --only postgres,nats
   --help    this text
 
 Environment: MILLRACE_HOME, MILLRACE_GATEWAY_PORT (9926), MILLRACE_INFERENCE_PORT (8081), MILLRACE_WORKER_POOLS (cpu);
@@ -30,12 +31,15 @@ const POLL_MS = 100;
 
 const options = readOptions({
   usage: USAGE,
-  options: { detach: { type: 'boolean' }, watch: { type: 'boolean' } },
+  options: { detach: { type: 'boolean' }, watch: { type: 'boolean' }, only: { type: 'string' } },
 });
 const reporter = createReporter();
 
 async function foreground(): Promise<number> {
-  const running = await runPlatform(reporter, options.watch === true);
+  const running = await runPlatform(reporter, {
+    isWatching: options.watch === true,
+    only: options.only?.split(','),
+  });
   announce(running.platform.connection);
   reporter.line('Ctrl-C stops everything.');
   try {
@@ -53,7 +57,9 @@ async function detached(): Promise<number> {
   }
   const logFile = join(home.logs, 'supervisor.log');
   const log = openSync(logFile, 'w', 0o600);
-  const args = [fileURLToPath(import.meta.url), ...(options.watch ? ['--watch'] : [])];
+  const entry = join(dirname(fileURLToPath(import.meta.url)), 'up.mjs');
+  const args = [...process.execArgv, entry, ...(options.watch ? ['--watch'] : [])];
+  if (options.only) args.push('--only', options.only);
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] });
   closeSync(log);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => child.kill('SIGTERM'));

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const NODE_24 = join(ROOT, 'node_modules', 'node', 'bin', 'node');
+/** Scripts wait most of the time; without these they hold 100 MB more. */
+const SMALL_HEAP = '--max-semi-space-size=2';
+const COMPILE_CACHE = join(ROOT, '.millrace', 'cache', 'node');
 const MIN_NODE_MAJOR = 20;
 const PROBE_TIMEOUT_MS = 15_000;
 const PYTHONS = ['python3.12', 'python3.11', 'python3', 'python'];
@@ -80,7 +83,11 @@ function packagesOf(file) {
 
 /** Hands over to a TypeScript script on Node 24 and ends with its status. */
 export function continueOnNode24(script, args) {
-  const child = spawn(NODE_24, [join(ROOT, 'scripts', script), ...args], { stdio: 'inherit', cwd: ROOT });
+  const child = spawn(NODE_24, [SMALL_HEAP, join(ROOT, 'scripts', script), ...args], {
+    stdio: 'inherit',
+    cwd: ROOT,
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
+  });
   for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
   child.once('error', (error) => fail(`cannot run ${NODE_24}: ${error.message}. Run \`npm ci\`.`));
   child.once('exit', (code, signal) => process.exit(signal ? 1 : code));

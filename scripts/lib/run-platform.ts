@@ -24,7 +24,10 @@ export type ForegroundPlatform = {
 };
 
 /** Prepares environments and starts the platform with a line for each part; Ctrl-C at any time stops everything. */
-export async function runPlatform(reporter: Reporter, isWatching = false): Promise<ForegroundPlatform> {
+export async function runPlatform(
+  reporter: Reporter,
+  options: { isWatching?: boolean; only?: readonly string[] | undefined } = {},
+): Promise<ForegroundPlatform> {
   const abort = new AbortController();
   for (const signal of SIGNALS) process.on(signal, () => abort.abort());
   const ended = new Promise<void>((resolve, reject) => {
@@ -39,7 +42,7 @@ export async function runPlatform(reporter: Reporter, isWatching = false): Promi
       home: openHome(homeRoot(process.env)),
       environmentsFolder: environmentsRoot(process.env),
       env: process.env,
-      isWatching,
+      ...options,
       onReady: (part, elapsedMs) => reporter.part(part, elapsedMs),
       onMessage: (message) => reporter.line(`  ! ${message}`),
     },

@@ -13,6 +13,8 @@ export type Home = {
   readonly logs: string;
   readonly pids: string;
   readonly keys: string;
+  /** Compiled sources of the services; may be removed at any time. */
+  readonly compileCache: string;
   readonly connectionFile: string;
   readonly stateFile: string;
   readonly lockFile: string;
@@ -26,6 +28,7 @@ export function openHome(root: string): Home {
     logs: join(root, 'logs'),
     pids: join(root, 'pids'),
     keys: join(root, 'keys'),
+    compileCache: join(root, 'cache', 'node'),
     connectionFile: join(root, 'connection.json'),
     stateFile: join(root, 'platform.json'),
     lockFile: join(root, 'pids', 'supervisor.pid'),

@@ -23,6 +23,8 @@ export type PlatformOptions = {
   environmentsFolder: string;
   env: NodeJS.ProcessEnv;
   isWatching?: boolean;
+  /** Start only these: names of parts, or kinds (`server`, `service`, `worker`). All when absent. */
+  only?: readonly string[] | undefined;
   /** Called when a part has become ready, with how long it took. */
   onReady?: (part: string, elapsedMs: number) => void;
   /** Called with a sentence for the user: a notice, a crash, a restart. */
@@ -138,10 +140,22 @@ async function bringUp(options: PlatformOptions, launcher: Launcher): Promise<Co
   const isWatching = options.isWatching ?? false;
   const services = await planServices({ home, env, coordinates, keys, isWatching });
   const workers = planWorkers({ home, env, coordinates, environmentsFolder });
-  await launcher.startAll(infra.parts);
-  await launcher.startAll([...services.parts.values()]);
-  await launcher.startAll(workers);
+  const tiers = [infra.parts, [...services.parts.values()], workers];
+  checkOnly(options.only, tiers.flat());
+  const isWanted = ({ name, kind }: Part): boolean =>
+    options.only === undefined || options.only.includes(name) || options.only.includes(kind);
+  for (const tier of tiers) await launcher.startAll(tier.filter(isWanted));
   return connectionOf(coordinates, services, readFileSync(keys.token, 'utf8').trim(), launcher.state());
+}
+
+function checkOnly(only: readonly string[] | undefined, parts: readonly Part[]): void {
+  const known = new Set(parts.flatMap(({ name, kind }) => [name, kind]));
+  const unknown = only?.filter((name) => !known.has(name)) ?? [];
+  if (unknown.length === 0) return;
+  throw new LaunchError(
+    'platform',
+    `no such part: ${unknown.join(', ')}; there are ${[...known].join(', ')}`,
+  );
 }
 
 function connectionOf(

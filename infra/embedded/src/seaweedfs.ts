@@ -12,6 +12,8 @@ const READY_TIMEOUT_MS = 60_000;
  * safe against a kill, so it gets this long to end its requests and is then killed.
  */
 const STOP_GRACE_MS = 1_500;
+/** Collects garbage when the heap grew by this share, in percent: idle memory for a little processor time. */
+const GC_PERCENT = '50';
 /** A volume file is closed at this size; space is never preallocated. */
 const VOLUME_SIZE_MIB = 1_024;
 
@@ -68,7 +70,7 @@ export async function startSeaweed(options: SeaweedOptions): Promise<EmbeddedSea
     name: 's3',
     command: options.binary,
     args: serverArguments(data, configFile, ports),
-    env: serverEnvironment(),
+    env: serverEnvironment({ GOGC: GC_PERCENT }),
     // The program reads security.toml from its working folder.
     cwd: options.dataFolder,
     logFile: options.logFile,

@@ -30,6 +30,19 @@ const PROBE_TIMEOUT_MS = 3_000;
 /** A service closes within 25 s by itself. */
 const STOP_GRACE_MS = 27_000;
 const NODE_MAJOR = 24;
+/**
+ * Young generation of each service, MiB. With V8's own bound an idle service holds 250 MB, most of it garbage that was
+ * never collected; with 2 it holds 110, and 85 with the compile cache. Those that carry request bodies get more.
+ */
+const SEMI_SPACE_MIB: Partial<Record<ServiceName, number>> = { gateway: 8, inference: 8 };
+const SEMI_SPACE_MIB_DEFAULT = 2;
+/** Heap of the services that hold no request bodies and no buffers of events, MiB. */
+const OLD_SPACE_MIB: Partial<Record<ServiceName, number>> = {
+  datasets: 256,
+  'training-orchestrator': 256,
+  converter: 256,
+  registry: 256,
+};
 
 /** Variables that speak to the launcher and mean nothing to a service. */
 const LAUNCHER_VARIABLES = new Set([
@@ -106,7 +119,7 @@ function servicePart(
     startProcess({
       name,
       command: nodeBinary(),
-      args: [...(context.isWatching ? ['--watch', '--watch-preserve-output'] : []), main],
+      args: [...nodeFlags(name, context.isWatching), main],
       env: serviceEnvironment(name, port, origins, context),
       cwd: REPOSITORY_ROOT,
       logFile,
@@ -120,6 +133,12 @@ function servicePart(
   return { name, kind: 'service', port, logFile, start };
 }
 
+function nodeFlags(name: ServiceName, isWatching: boolean): string[] {
+  const flags = [`--max-semi-space-size=${SEMI_SPACE_MIB[name] ?? SEMI_SPACE_MIB_DEFAULT}`];
+  if (OLD_SPACE_MIB[name]) flags.push(`--max-old-space-size=${OLD_SPACE_MIB[name]}`);
+  return isWatching ? [...flags, '--watch', '--watch-preserve-output'] : flags;
+}
+
 /** The environment of a service: each gets the keys it needs and no other. */
 function serviceEnvironment(
   name: ServiceName,
@@ -130,6 +149,8 @@ function serviceEnvironment(
   const { database, nats, s3 } = coordinates;
   return {
     ...userSettings(env),
+    // Stripped and compiled sources are kept, so that a start is faster and the compiler stays out of memory.
+    NODE_COMPILE_CACHE: home.compileCache,
     MILLRACE_HOST: HOST,
     MILLRACE_PORT: String(port),
     MILLRACE_DATABASE_URL: database.url,

@@ -137,7 +137,7 @@ test('no file names a machine or a registry', () => {
     [/https?:\/\/[\w.:-]+\/(repository|artifactory|simple)\//, 'a registry'],
   ];
   const faults: string[] = [];
-  for (const file of texts.filter((one) => one !== 'tests/tidy/sources.test.ts'))
+  for (const file of texts.filter((one) => one !== 'tests/tidy/sources.ts'))
     for (const [pattern, what] of rules) {
       const found = pattern.exec(read(file));
       if (found) faults.push(`${file} holds ${what}: ${found[0]}`);

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
-const [address = '', path = '/predict', file = '', connections = '8', seconds = '10', ...headers] = process.argv.slice(2);
+const [address = '', path = '/predict', file = '', connections = '8', seconds = '10', ...headers] =
+  process.argv.slice(2);
 const [host = '127.0.0.1', port = '80'] = address.split(':');
 const body = readFileSync(file);
 const head = [
@@ -50,7 +51,8 @@ const start = performance.now();
 await Promise.all(Array.from({ length: Number(connections) }, client));
 const elapsed = (performance.now() - start) / 1000;
 latencies.sort((a, b) => a - b);
-const at = (share: number): number => Number(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]?.toFixed(2));
+const at = (share: number): number =>
+  Number(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]?.toFixed(2));
 console.log(
   JSON.stringify({
     requestsPerSecond: Number((latencies.length / elapsed).toFixed(1)),

@@ -6,8 +6,8 @@ import { connectBus, ensureStreams } from '@millrace/bus';
 import { generateKeyPair } from '@millrace/integrity';
 import { createLogger } from '@millrace/service-kit';
 import { createStorage } from '@millrace/storage';
-import { startServiceProcess } from '../../../libs/testing/src/test-process.ts';
 import { startTestInfra, TEST_INFRA_VARIABLE } from '../../../libs/testing/src/test-infra.ts';
+import { startServiceProcess } from '../../../libs/testing/src/test-process.ts';
 import { startTestRegistry } from '../test/support/test-registry.ts';
 
 const run = await startTestInfra();
@@ -15,7 +15,12 @@ process.env[TEST_INFRA_VARIABLE] = JSON.stringify(run.infra);
 const { infra } = run;
 const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
 const logger = createLogger({ service: 'bench', level: 'warn' });
-const bus = await connectBus({ url: infra.nats.servicesUrl, name: 'bench', inboxPrefix: '_INBOX_services', logger });
+const bus = await connectBus({
+  url: infra.nats.servicesUrl,
+  name: 'bench',
+  inboxPrefix: '_INBOX_services',
+  logger,
+});
 await ensureStreams(bus);
 const { endpoint, region, bucket, accessKeyId, secretAccessKey } = infra.s3;
 const storage = createStorage({ endpoint, region, bucket, accessKeyId, secretAccessKey });

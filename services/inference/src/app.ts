@@ -33,9 +33,16 @@ export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
     metrics,
     auth,
     readiness,
-    openapi: { title: 'Millrace inference', description: 'Predictions of model versions that were verified.' },
+    openapi: {
+      title: 'Millrace inference',
+      description: 'Predictions of model versions that were verified.',
+    },
   });
-  const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE), pool: createMemoryPool(POOL_BYTES_MAX) };
+  const limits = {
+    bodyBytesMax,
+    elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE),
+    pool: createMemoryPool(POOL_BYTES_MAX),
+  };
   await app.register(predictionRoutes(deps.predictions, limits));
   await app.register(protocolRoutes(deps.predictions, { ...limits, isReady: readiness }), { prefix: '/v2' });
   await app.register(modelRoutes(deps.store, deps.publisher));

@@ -14,7 +14,8 @@ export const InferenceConfig = Type.Object({
   signingPublicKeyFile: Type.String({
     env: 'MILLRACE_SIGNING_PUBLIC_KEY_FILE',
     minLength: 1,
-    description: "PEM file of the registry's P-256 public key; packages are verified with it before they are loaded.",
+    description:
+      "PEM file of the registry's P-256 public key; packages are verified with it before they are loaded.",
   }),
   cacheDir: Type.String({
     env: 'MILLRACE_CACHE_DIR',

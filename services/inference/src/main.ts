@@ -12,4 +12,4 @@ if (!process.execArgv.includes(FLAG) && process.execve !== undefined) {
 }
 const { runService } = await import('@millrace/service-kit');
 const { startInference } = await import('./start.ts');
-await runService({ name: 'inference', start: startInference });
+await runService({ name: 'inference', start: () => startInference(process.env) });

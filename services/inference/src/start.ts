@@ -32,8 +32,8 @@ const SERVICE = 'inference';
 const FLUSH_TIMEOUT_MS = 5_000;
 
 /** The composition root: configuration, clients, rules, routes, consumers, shutdown. */
-export async function startInference(): Promise<Running> {
-  const { config } = loadConfig(InferenceConfig, process.env);
+export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & { origin: string }> {
+  const { config } = loadConfig(InferenceConfig, env);
   const logger = createLogger({ service: SERVICE, level: config.logLevel });
   const tracing = await startTracing({ service: SERVICE, endpoint: config.otlpEndpoint });
   const metrics = createMetrics({ service: SERVICE });
@@ -87,7 +87,9 @@ export async function startInference(): Promise<Running> {
       apply: (tx, event, outcome) => models.announce(tx, event, outcome),
     },
   );
-  const rpc = serveRpc(bus, SERVICE, 'load', loadVersionMethod, ({ modelVersionId }) => models.load(modelVersionId));
+  const rpc = serveRpc(bus, SERVICE, 'load', loadVersionMethod, ({ modelVersionId }) =>
+    models.load(modelVersionId),
+  );
 
   const app = await buildApp({
     logger,
@@ -100,8 +102,9 @@ export async function startInference(): Promise<Running> {
     publisher,
     bodyBytesMax: config.bodyBytesMax,
   });
-  await listenHttp(app, { ...config, logger });
+  const { origin } = await listenHttp(app, { ...config, logger });
   return {
+    origin,
     async close() {
       await app.close();
       watch.stop();

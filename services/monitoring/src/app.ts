@@ -24,7 +24,10 @@ export async function buildApp(deps: MonitoringDeps): Promise<HttpApp> {
     metrics,
     auth,
     readiness,
-    openapi: { title: 'Millrace monitoring', description: 'Predictions that were made, and what came of them.' },
+    openapi: {
+      title: 'Millrace monitoring',
+      description: 'Predictions that were made, and what came of them.',
+    },
   });
   await app.register(feedbackRoutes(createFeedbackRepository(database), deps.unmatchedAfterHours));
   await app.register(eventRoutes(createEventRepository(database)));

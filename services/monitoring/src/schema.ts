@@ -1,6 +1,17 @@
 import { createBusTables } from '@millrace/bus';
 import { sql } from 'drizzle-orm';
-import { bigint, bigserial, boolean, index, jsonb, pgSchema, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core';
+import {
+  bigint,
+  bigserial,
+  boolean,
+  index,
+  jsonb,
+  pgSchema,
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
 
 export const monitoringSchema = pgSchema('monitoring');
 export const busTables = createBusTables(monitoringSchema);

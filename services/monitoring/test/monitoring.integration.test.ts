@@ -57,7 +57,11 @@ function prediction(changes: Partial<Prediction> = {}): Prediction {
   };
 }
 
-function batch(model: string, predictions: Prediction[], changes: Partial<PredictionBatch> = {}): PredictionBatch {
+function batch(
+  model: string,
+  predictions: Prediction[],
+  changes: Partial<PredictionBatch> = {},
+): PredictionBatch {
   return {
     batchId: newId(),
     source: newId(),
@@ -73,7 +77,11 @@ function batch(model: string, predictions: Prediction[], changes: Partial<Predic
 }
 
 const publish = (data: PredictionBatch, msgID?: string) =>
-  bus.js.publish(`millrace.tel.prediction.${data.modelVersionId}`, JSON.stringify(data), msgID === undefined ? {} : { msgID });
+  bus.js.publish(
+    `millrace.tel.prediction.${data.modelVersionId}`,
+    JSON.stringify(data),
+    msgID === undefined ? {} : { msgID },
+  );
 
 async function get<T>(path: string): Promise<T> {
   const response = await fetch(`${service.origin}${path}`);
@@ -83,7 +91,8 @@ async function get<T>(path: string): Promise<T> {
 
 type Events = { events: Record<string, unknown>[]; count: number };
 const eventsOf = (model: string, query = '') => get<Events>(`/monitoring/events?modelId=${model}${query}`);
-const metricsOf = (model: string, query = '') => get<Record<string, unknown>>(`/monitoring/metrics?modelId=${model}${query}`);
+const metricsOf = (model: string, query = '') =>
+  get<Record<string, unknown>>(`/monitoring/metrics?modelId=${model}${query}`);
 
 async function feedback(body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
   const response = await fetch(`${service.origin}/feedback`, {
@@ -118,7 +127,11 @@ describe('predictions from the bus', () => {
       latencyMs: 10,
       correct: null,
     });
-    expect(events[1]).toMatchObject({ id: older.inferenceId, confidence: null, featuresIn: '{"input":[0.5,1]}' });
+    expect(events[1]).toMatchObject({
+      id: older.inferenceId,
+      confidence: null,
+      featuresIn: '{"input":[0.5,1]}',
+    });
     const ofUser = await get<Events>(`/monitoring/events?userId=${encodeURIComponent('user\t1\\N')}`);
     expect(ofUser.events.map(({ id }) => id)).toEqual([newer.inferenceId]);
     const between = `&startTime=${Date.parse(older.time)}&endTime=${Date.parse(older.time)}`;
@@ -155,7 +168,10 @@ describe('predictions from the bus', () => {
     await publish(batch('counted', [prediction()], { source, modelVersionId, sequence: 1 }));
     await eventually(async () => {
       const { items } = await get<Ingest>('/v1/monitoring/ingest');
-      expect(items.find((item) => item.modelVersionId === modelVersionId)).toMatchObject({ stored: 2, missingBatches: 0 });
+      expect(items.find((item) => item.modelVersionId === modelVersionId)).toMatchObject({
+        stored: 2,
+        missingBatches: 0,
+      });
     });
   });
 
@@ -190,10 +206,19 @@ describe('feedback', () => {
   });
 
   test('sent again corrects the earlier one, and decides the accuracy', async () => {
-    const [right, wrong, unknown] = [prediction(), prediction(), prediction({ latencyMs: 40, confidence: 0.5 })];
+    const [right, wrong, unknown] = [
+      prediction(),
+      prediction(),
+      prediction({ latencyMs: 40, confidence: 0.5 }),
+    ];
     await publish(batch('accuracy', [right, wrong, unknown]));
     await untilCount('accuracy', 3);
-    expect(await metricsOf('accuracy')).toMatchObject({ modelId: 'accuracy', count: 3, avgLatency: 20, accuracy: null });
+    expect(await metricsOf('accuracy')).toMatchObject({
+      modelId: 'accuracy',
+      count: 3,
+      avgLatency: 20,
+      accuracy: null,
+    });
     await feedback({ inferenceId: right.inferenceId, outcome: { class: 1 }, correct: false });
     await feedback({ inferenceId: right.inferenceId, outcome: { class: 1 }, correct: true });
     await feedback({ inferenceId: wrong.inferenceId, outcome: 'other', correct: false });
@@ -203,9 +228,10 @@ describe('feedback', () => {
     expect(metrics.avgConfidence).toBeCloseTo(0.7);
     const client = new pg.Client({ connectionString: postgres.url });
     await client.connect();
-    const { rows } = await client.query('select correct from monitoring.feedback_history where inference_id = $1 order by id', [
-      right.inferenceId,
-    ]);
+    const { rows } = await client.query(
+      'select correct from monitoring.feedback_history where inference_id = $1 order by id',
+      [right.inferenceId],
+    );
     await client.end();
     expect(rows).toEqual([{ correct: false }, { correct: true }]);
   });

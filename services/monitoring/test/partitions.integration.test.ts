@@ -36,7 +36,9 @@ test('makes the days ahead and removes those past the retention', async () => {
   const kept = dayOf(new Date(now.getTime() - 7 * DAY_MS));
   await partitions.ensure([old, kept]);
   expect(await partitions.maintain(now, 7)).toEqual([old]);
-  expect(await names()).toEqual([kept, '2026-11-21', '2026-11-22', '2026-11-23', '2026-11-24'].map(partitionName));
+  expect(await names()).toEqual(
+    [kept, '2026-11-21', '2026-11-22', '2026-11-23', '2026-11-24'].map(partitionName),
+  );
 });
 
 test('two replicas may make the same day at once', async () => {

@@ -1,9 +1,9 @@
 import { isAppError } from '@millrace/contracts';
+import { digestIfLarge } from '../telemetry/tensor-summary.ts';
 import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from './host-protocol.ts';
 import { putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
 import type { RuntimeSession } from './runtime-session.ts';
-import { digestIfLarge } from '../telemetry/tensor-summary.ts';
 import { openSession } from './runtime-session.ts';
 import { slotOn } from './slot-file.ts';
 
@@ -73,7 +73,12 @@ process.on('message', (request: HostRequest) => {
       send({ id: request.id, ok: true, result: await handle(request) });
     } catch (error) {
       const code = isAppError(error) ? error.code : 'inference_failed';
-      send({ id: request.id, ok: false, code, message: error instanceof Error ? error.message : String(error) });
+      send({
+        id: request.id,
+        ok: false,
+        code,
+        message: error instanceof Error ? error.message : String(error),
+      });
     }
   });
 });

@@ -65,7 +65,8 @@ export function putTensors(slot: SlotFile, tensors: readonly Tensor[]): TensorRe
   let offset = 0;
   return tensors.map((tensor) => {
     const { name, dtype, shape } = tensor;
-    if (tensor.dtype === 'string') return { name, dtype, shape: [...shape], offset, strings: [...tensor.data] };
+    if (tensor.dtype === 'string')
+      return { name, dtype, shape: [...shape], offset, strings: [...tensor.data] };
     const ref = { name, dtype, shape: [...shape], offset };
     slot.write(rawBytes(tensor.data), offset);
     offset = Math.ceil((offset + tensor.data.byteLength) / ALIGNMENT) * ALIGNMENT;

@@ -50,7 +50,10 @@ function spawnHost(slots: readonly Slot[]): ChildProcess {
 }
 
 function timeoutError(what: string, timeoutMs: number): AppError {
-  return new AppError('deadline_exceeded', `The model host did not ${what} within ${timeoutMs} ms and was ended.`);
+  return new AppError(
+    'deadline_exceeded',
+    `The model host did not ${what} within ${timeoutMs} ms and was ended.`,
+  );
 }
 
 /** Starts a host and waits until the runtime is loaded in it. Throws `model_crashed` or `deadline_exceeded`. */
@@ -62,6 +65,8 @@ export async function startHost(timeoutMs: number): Promise<Host> {
   let nextId = 1;
   let alive = true;
   let isAsked = false;
+  /** It is being killed: nothing more is given to it. */
+  let isDoomed = false;
   let onCrash: ((error: AppError) => void) | undefined;
   let lastTimeout: AppError | undefined;
 
@@ -81,13 +86,18 @@ export async function startHost(timeoutMs: number): Promise<Host> {
       } else if (reply.ok) settle(reply.id)?.resolve(reply.result);
       else settle(reply.id)?.reject(appErrorFrom(reply));
     });
-    child.on('error', (cause) => reject(new AppError('model_crashed', 'The model host could not be started.', { cause })));
+    child.on('error', (cause) =>
+      reject(new AppError('model_crashed', 'The model host could not be started.', { cause })),
+    );
     child.on('exit', (code, signal) => {
       clearTimeout(timer);
       alive = false;
       for (const slot of slots) slot.close();
       const how = signal === null ? `with code ${code}` : `by ${signal}`;
-      const error = new AppError('model_crashed', `The process that hosts the model ended ${how}; it is being restarted.`);
+      const error = new AppError(
+        'model_crashed',
+        `The process that hosts the model ended ${how}; it is being restarted.`,
+      );
       reject(error);
       for (const id of [...pending.keys()]) settle(id)?.reject(error);
       if (!isAsked) onCrash?.(lastTimeout ?? error);
@@ -95,17 +105,20 @@ export async function startHost(timeoutMs: number): Promise<Host> {
   });
 
   function ask<T>(request: WithoutId<HostRequest>, what: string, limitMs: number): Promise<T> {
-    if (!alive) return Promise.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
+    if (!alive)
+      return Promise.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
     const id = nextId++;
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         lastTimeout = timeoutError(what, limitMs);
+        isDoomed = true;
         settle(id)?.reject(lastTimeout);
         child.kill('SIGKILL');
       }, limitMs);
       pending.set(id, { resolve: resolve as (value: unknown) => void, reject, timer });
       child.send({ ...request, id }, (error) => {
-        if (error) settle(id)?.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
+        if (error)
+          settle(id)?.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
       });
     });
   }
@@ -118,9 +131,10 @@ export async function startHost(timeoutMs: number): Promise<Host> {
   return {
     pid: child.pid ?? -1,
     emptyBytes,
-    freeSlots: () => (alive ? free.length : 0),
-    isAlive: () => alive,
-    load: (graph, threads, limitMs) => ask<LoadReply>({ type: 'load', graph, threads }, 'load the model', limitMs),
+    freeSlots: () => (alive && !isDoomed ? free.length : 0),
+    isAlive: () => alive && !isDoomed,
+    load: (graph, threads, limitMs) =>
+      ask<LoadReply>({ type: 'load', graph, threads }, 'load the model', limitMs),
     measure: (limitMs) => ask<Measurement>({ type: 'measure' }, 'warm the model up', limitMs),
     unload: async (limitMs) => void (await ask({ type: 'unload' }, 'unload', limitMs)),
     async run(inputs, outputs, limitMs) {
@@ -130,7 +144,12 @@ export async function startHost(timeoutMs: number): Promise<Host> {
       let isLarge = inputs.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;
       try {
         const refs = putTensors(slot, inputs);
-        const request = { type: 'run' as const, slot: index, inputs: refs, ...(outputs && { outputs: [...outputs] }) };
+        const request = {
+          type: 'run' as const,
+          slot: index,
+          inputs: refs,
+          ...(outputs && { outputs: [...outputs] }),
+        };
         const reply = await ask<RunReply>(request, 'answer', limitMs);
         const tensors = takeTensors(slot, reply.outputs);
         isLarge ||= tensors.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;

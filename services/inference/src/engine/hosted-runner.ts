@@ -100,7 +100,7 @@ export async function createHostedRunner(options: HostedRunnerOptions): Promise<
   const state = (): RunnerState => {
     if (isClosed) return 'closed';
     if (quarantine !== undefined) return 'quarantined';
-    return hosts.length > 0 ? 'ready' : 'restarting';
+    return hosts.some((host) => host.isAlive()) ? 'ready' : 'restarting';
   };
 
   adopt(options.first);

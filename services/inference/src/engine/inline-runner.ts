@@ -1,5 +1,5 @@
-import type { RuntimeSession } from './runtime-session.ts';
 import type { Runner } from './runner.ts';
+import type { RuntimeSession } from './runtime-session.ts';
 
 /** Runs a fast model in this process; `residentBytes` was measured when it was probed in a host. */
 export function createInlineRunner(session: RuntimeSession, residentBytes: number): Runner {

@@ -7,7 +7,10 @@ import { elementCount } from '../tensors/tensor.ts';
 export function canJoin(a: readonly Tensor[], b: readonly Tensor[]): boolean {
   return a.every((tensor, i) => {
     const other = b[i]?.shape;
-    return other?.length === tensor.shape.length && tensor.shape.every((size, axis) => axis === 0 || other[axis] === size);
+    return (
+      other?.length === tensor.shape.length &&
+      tensor.shape.every((size, axis) => axis === 0 || other[axis] === size)
+    );
   });
 }
 

@@ -67,7 +67,8 @@ async function medianMs(run: () => Promise<unknown>): Promise<number> {
 async function differenceInBatch(session: RuntimeSession): Promise<string | undefined> {
   const batch = probeInputs(session.signature, PROBE_ROWS);
   const together = await session.run(batch);
-  if (together.some((output) => output.shape[0] !== PROBE_ROWS)) return 'an output has no row for each input row';
+  if (together.some((output) => output.shape[0] !== PROBE_ROWS))
+    return 'an output has no row for each input row';
   for (let row = 0; row < PROBE_ROWS; row += 1) {
     const alone = await session.run(batch.map((tensor) => rowOf(tensor, row, PROBE_ROWS)));
     const different = alone.findIndex((output, i) => {
@@ -86,9 +87,18 @@ export async function measure(session: RuntimeSession, residentBytes: () => numb
   const warmUpMs = performance.now() - start;
   const rowMs = await medianMs(() => session.run(single));
   const unbatched = (batchReason: string, batchMs: number | null = null): Measurement => {
-    return { rowMs, batchMs, batchRows: PROBE_ROWS, isBatched: false, batchReason, warmUpMs, residentBytes: residentBytes() };
+    return {
+      rowMs,
+      batchMs,
+      batchRows: PROBE_ROWS,
+      isBatched: false,
+      batchReason,
+      warmUpMs,
+      residentBytes: residentBytes(),
+    };
   };
-  if (!hasBatchAxis(session.signature)) return unbatched('the first dimension of an input or output is not free');
+  if (!hasBatchAxis(session.signature))
+    return unbatched('the first dimension of an input or output is not free');
   try {
     const batch = probeInputs(session.signature, PROBE_ROWS);
     const batchMs = await medianMs(() => session.run(batch));

@@ -130,7 +130,9 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     const [first] = batch as [Waiting];
     const startedAt = performance.now();
     try {
-      const inputs = first.inputs.map((_, i) => joinRows(batch.map((request) => request.inputs[i] as Tensor)));
+      const inputs = first.inputs.map((_, i) =>
+        joinRows(batch.map((request) => request.inputs[i] as Tensor)),
+      );
       const { outputs, computeMs, inputDigests } = await runner.run(inputs, first.outputs);
       const digests = batch.length === 1 && inputDigests !== undefined ? { inputDigests } : {};
       const joinedRows = batch.reduce((total, request) => total + request.rows, 0);
@@ -140,7 +142,13 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
         const to = row + request.rows;
         const own = batch.length === 1 ? outputs : outputs.map((output) => sliceRows(output, row, to));
         row = to;
-        request.resolve({ outputs: own, queueMs: startedAt - request.queuedAt, computeMs, joinedRows, ...digests });
+        request.resolve({
+          outputs: own,
+          queueMs: startedAt - request.queuedAt,
+          computeMs,
+          joinedRows,
+          ...digests,
+        });
       }
     } catch (error) {
       // one bad request must not fail its neighbours: each is tried alone
@@ -170,12 +178,16 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
   return {
     submit(request) {
       const bytes = request.inputs.reduce((total, tensor) => total + tensorBytes(tensor), 0);
-      if (isDraining) return Promise.reject(new AppError('shutting_down', 'The model is being unloaded; try again.'));
-      const isFull = waiting.length >= limits.requestsMax || (waiting.length > 0 && stats.bytes + bytes > limits.bytesMax);
+      if (isDraining)
+        return Promise.reject(new AppError('shutting_down', 'The model is being unloaded; try again.'));
+      const isFull =
+        waiting.length >= limits.requestsMax || (waiting.length > 0 && stats.bytes + bytes > limits.bytesMax);
       if (isFull) {
         stats.rejected += 1;
         const what = `${waiting.length} requests with ${stats.bytes} bytes wait`;
-        return Promise.reject(new AppError('queue_full', `The queue of the model is full: ${what}; try again.`));
+        return Promise.reject(
+          new AppError('queue_full', `The queue of the model is full: ${what}; try again.`),
+        );
       }
       stats.requests += 1;
       stats.rows += request.rows;

@@ -21,8 +21,8 @@ export type GraphFile = { readonly path: string; readonly sha256: string };
 
 export type SessionOptions = { threads: number };
 
-/** The runtime prints its own warnings to stderr; errors only (level 3). */
-const LOG_ERRORS_ONLY = 3;
+/** The runtime writes its own errors to stderr unless told to keep to fatal ones (level 4); we report them. */
+const LOG_FATAL_ONLY = 4;
 
 /** Field 4 (op_type) of a node in the file, for the two operators that repeat a graph. */
 const LOOP_NODES = ['\x22\x04Loop', '\x22\x04Scan'].map((text) => Buffer.from(text, 'latin1'));
@@ -75,7 +75,7 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
       interOpNumThreads: 1,
       // the arena keeps what the largest request needed; measured no faster here
       enableCpuMemArena: false,
-      logSeverityLevel: LOG_ERRORS_ONLY,
+      logSeverityLevel: LOG_FATAL_ONLY,
     });
   } catch (error) {
     throw new AppError('model_load_failed', `The runtime refused the model: ${firstLine(error)}`);

@@ -1,15 +1,15 @@
 import type { ModelSignature } from '../tensors/tensor.ts';
 import type { Host } from './host.ts';
+import type { Measurement } from './host-protocol.ts';
 import type { HostTimeouts } from './hosted-runner.ts';
 import { createHostedRunner } from './hosted-runner.ts';
-import type { Measurement } from './host-protocol.ts';
-import type { SpareHosts } from './spare-host.ts';
 import { createInlineRunner } from './inline-runner.ts';
 import type { QueueLimits, RequestQueue } from './request-queue.ts';
 import { createRequestQueue } from './request-queue.ts';
 import type { Runner } from './runner.ts';
 import type { GraphFile } from './runtime-session.ts';
 import { openSession } from './runtime-session.ts';
+import type { SpareHosts } from './spare-host.ts';
 
 /** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
 const INLINE_ROW_MS_MAX = 0.15;
@@ -53,11 +53,16 @@ function inlineReason(
   measured: Measurement,
 ): { isFast: boolean; reason: string } {
   const row = `a row takes ${measured.rowMs.toFixed(3)} ms`;
-  if (measured.rowMs > INLINE_ROW_MS_MAX) return { isFast: false, reason: `${row}, over ${INLINE_ROW_MS_MAX} ms` };
+  if (measured.rowMs > INLINE_ROW_MS_MAX)
+    return { isFast: false, reason: `${row}, over ${INLINE_ROW_MS_MAX} ms` };
   if ((measured.batchMs ?? 0) > INLINE_BATCH_MS_MAX) {
-    return { isFast: false, reason: `${measured.batchRows} rows take ${measured.batchMs?.toFixed(3)} ms, over ${INLINE_BATCH_MS_MAX} ms` };
+    return {
+      isFast: false,
+      reason: `${measured.batchRows} rows take ${measured.batchMs?.toFixed(3)} ms, over ${INLINE_BATCH_MS_MAX} ms`,
+    };
   }
-  if (hasLoops) return { isFast: false, reason: 'the graph has loops, so the time of a run depends on the values' };
+  if (hasLoops)
+    return { isFast: false, reason: 'the graph has loops, so the time of a run depends on the values' };
   if (!hasBoundedRows(signature)) return { isFast: false, reason: 'the size of a row is not fixed' };
   return { isFast: true, reason: `${row}, at most ${INLINE_ROW_MS_MAX} ms` };
 }

@@ -51,11 +51,15 @@ export function readBody(
       else chunk.copy(whole, received);
       received += chunk.length;
     });
-    payload.on('error', (cause) => reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })));
+    payload.on('error', (cause) =>
+      reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })),
+    );
     payload.on('end', () => {
       if (whole === undefined) return resolve(Buffer.concat(parts, received));
       if (received === whole.length) return resolve(whole);
-      reject(new AppError('invalid_request', `The body has ${received} bytes, not the ${whole.length} announced.`));
+      reject(
+        new AppError('invalid_request', `The body has ${received} bytes, not the ${whole.length} announced.`),
+      );
     });
   });
 }

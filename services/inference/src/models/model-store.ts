@@ -9,7 +9,11 @@ import { assertServable, verifyPackage } from '../packages/verify-package.ts';
 const FAILURE_KEPT_MS = 10_000;
 const FAILURES_MAX = 1_000;
 /** Faults of the surroundings, not of the version: the next request tries again. */
-const PASSING: ReadonlySet<string> = new Set(['storage_unavailable', 'dependency_unavailable', 'shutting_down']);
+const PASSING: ReadonlySet<string> = new Set([
+  'storage_unavailable',
+  'dependency_unavailable',
+  'shutting_down',
+]);
 
 /** A version in memory. */
 export type LoadedModel = {
@@ -68,18 +72,23 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
       return await openModel({ path, sha256: graph.sha256 }, engine);
     } catch (error) {
       // the copy on this node rotted: fetch it once more before giving up
-      if (!isAppError(error) || (error.code !== 'digest_mismatch' && error.code !== 'artifact_missing')) throw error;
+      if (!isAppError(error) || (error.code !== 'digest_mismatch' && error.code !== 'artifact_missing'))
+        throw error;
       await cache.discard(graph.sha256);
       return openModel({ path: await cache.fetch(graph.sha256), sha256: graph.sha256 }, engine);
     }
   }
 
   function makeRoom(): void {
-    const bytes = (): number => [...loaded.values()].reduce((sum, { served }) => sum + served.runner.residentBytes(), 0);
+    const bytes = (): number =>
+      [...loaded.values()].reduce((sum, { served }) => sum + served.runner.residentBytes(), 0);
     while (loaded.size > 1 && (loaded.size > options.modelsMax || bytes() > options.bytesMax)) {
       const [id, model] = loaded.entries().next().value as [string, LoadedModel];
       loaded.delete(id);
-      engine.log('Model unloaded to make room', { model: model.version.model, version: model.version.version });
+      engine.log('Model unloaded to make room', {
+        model: model.version.model,
+        version: model.version.version,
+      });
       void model.served.close();
     }
   }
@@ -99,7 +108,9 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
       makeRoom();
       return model;
     } catch (error) {
-      const known = isAppError(error) ? error : new AppError('internal', 'The model could not be loaded.', { cause: error });
+      const known = isAppError(error)
+        ? error
+        : new AppError('internal', 'The model could not be loaded.', { cause: error });
       failed.set(id, { version, error: known, at: new Date() });
       if (failed.size > FAILURES_MAX) failed.delete(failed.keys().next().value as string);
       throw known;

@@ -62,7 +62,10 @@ function view({ version, served, loadedAt, loadMs }: LoadedModel) {
 }
 
 /** `/v1/inference/models`: what is in memory, how it runs, and taking it out. */
-export function modelRoutes(store: ModelStore, publisher: PredictionPublisher): (app: HttpApp) => Promise<void> {
+export function modelRoutes(
+  store: ModelStore,
+  publisher: PredictionPublisher,
+): (app: HttpApp) => Promise<void> {
   return async (app) => {
     app.get(
       '/v1/inference/models',
@@ -97,7 +100,10 @@ export function modelRoutes(store: ModelStore, publisher: PredictionPublisher): 
       async (request, reply) => {
         const { modelVersionId } = request.params;
         if (!(await store.unload(modelVersionId))) {
-          throw new AppError('version_not_found', 'This version is not loaded; see GET /v1/inference/models.');
+          throw new AppError(
+            'version_not_found',
+            'This version is not loaded; see GET /v1/inference/models.',
+          );
         }
         return reply.code(204).send(null);
       },

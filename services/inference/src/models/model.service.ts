@@ -1,6 +1,6 @@
-import type { LoadVersionReply, ModelVersionRegistered, EventData } from '@millrace/contracts';
-import { AppError, isAppError, ModelVersionLoaded, ModelVersionLoadFailed } from '@millrace/contracts';
 import type { Outbox } from '@millrace/bus';
+import type { EventData, LoadVersionReply, ModelVersionRegistered } from '@millrace/contracts';
+import { type AppError, isAppError, ModelVersionLoaded, ModelVersionLoadFailed } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import type { LoadedModel, ModelStore } from './model-store.ts';
 import type { VersionResolver } from './version-resolver.ts';
@@ -19,7 +19,11 @@ export type ModelService = {
 };
 
 /** Faults that may pass: the event is delivered again instead of being answered with load-failed. */
-const PASSING: ReadonlySet<string> = new Set(['dependency_unavailable', 'storage_unavailable', 'shutting_down']);
+const PASSING: ReadonlySet<string> = new Set([
+  'dependency_unavailable',
+  'storage_unavailable',
+  'shutting_down',
+]);
 
 /** What happens when a version becomes known. */
 export function createModelService(deps: {
@@ -52,12 +56,20 @@ export function createModelService(deps: {
       const about = { modelVersionId, modelId, model, version, ordinal, ...request };
       if ('error' in outcome) {
         const { code, message, retryable } = outcome.error;
-        await outbox.append(tx, ModelVersionLoadFailed, modelVersionId, { ...about, error: { code, message, retryable } });
+        await outbox.append(tx, ModelVersionLoadFailed, modelVersionId, {
+          ...about,
+          error: { code, message, retryable },
+        });
         return;
       }
       const { loadMs, served } = outcome.model;
       const warmUpMs = served.measurement.warmUpMs;
-      await outbox.append(tx, ModelVersionLoaded, modelVersionId, { ...about, packageDigest, loadMs, warmUpMs });
+      await outbox.append(tx, ModelVersionLoaded, modelVersionId, {
+        ...about,
+        packageDigest,
+        loadMs,
+        warmUpMs,
+      });
     },
   };
 }

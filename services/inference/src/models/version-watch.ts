@@ -17,7 +17,8 @@ export function watchVersions(
         if (error !== null) return;
         const data = message.json<{ model?: unknown; modelVersionId?: unknown; to?: unknown }>();
         if (typeof data.model === 'string') resolver.invalidate(data.model);
-        if (data.to === 'archived' && typeof data.modelVersionId === 'string') onArchived(data.modelVersionId);
+        if (data.to === 'archived' && typeof data.modelVersionId === 'string')
+          onArchived(data.modelVersionId);
       },
     }),
   );

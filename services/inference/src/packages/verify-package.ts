@@ -31,10 +31,16 @@ export function verifyPackage(version: ResolvedVersion, publicKeyPem: string): A
   }
   const graph = files.find((file) => file.path === version.servingFile);
   if (graph === undefined) {
-    throw new AppError('manifest_mismatch', `The signed manifest has no file "${version.servingFile}" to serve.`);
+    throw new AppError(
+      'manifest_mismatch',
+      `The signed manifest has no file "${version.servingFile}" to serve.`,
+    );
   }
   if (!graph.path.endsWith('.onnx')) {
-    throw new AppError('unsupported_framework', `"${graph.path}" is not an ONNX file; convert the model first.`);
+    throw new AppError(
+      'unsupported_framework',
+      `"${graph.path}" is not an ONNX file; convert the model first.`,
+    );
   }
   return graph;
 }

@@ -19,7 +19,10 @@ export type PredictRequest = {
 function textOf(bytes: Buffer, member: Member, lengthMax: number): string {
   const value = parseSlice(bytes, member.start, member.end);
   if (typeof value !== 'string' || value.length === 0 || value.length > lengthMax) {
-    throw new AppError('invalid_request', `body.${member.key} must be a text of 1 to ${lengthMax} characters.`);
+    throw new AppError(
+      'invalid_request',
+      `body.${member.key} must be a text of 1 to ${lengthMax} characters.`,
+    );
   }
   return value;
 }
@@ -27,7 +30,10 @@ function textOf(bytes: Buffer, member: Member, lengthMax: number): string {
 function nameOf(bytes: Buffer, member: Member): string {
   const value = textOf(bytes, member, ID_LENGTH_MAX);
   if (isValidName(value)) return value;
-  throw new AppError('invalid_name', `body.${member.key} has a slash, backslash, colon or control character.`);
+  throw new AppError(
+    'invalid_name',
+    `body.${member.key} has a slash, backslash, colon or control character.`,
+  );
 }
 
 /**
@@ -40,13 +46,18 @@ export function readPredictRequest(bytes: Buffer): PredictRequest {
   const byKey = new Map(members.map((member) => [member.key, member]));
   const unknown = members.find(({ key }) => !FIELDS.has(key));
   if (unknown !== undefined) {
-    throw new AppError('unknown_field', `body has a field '${unknown.key}' that is not known here; remove it.`, {
-      details: { field: unknown.key },
-    });
+    throw new AppError(
+      'unknown_field',
+      `body has a field '${unknown.key}' that is not known here; remove it.`,
+      {
+        details: { field: unknown.key },
+      },
+    );
   }
   const modelId = byKey.get('modelId');
   const features = byKey.get('features');
-  if (modelId === undefined) throw new AppError('invalid_request', 'body.modelId is missing: the name of the model.');
+  if (modelId === undefined)
+    throw new AppError('invalid_request', 'body.modelId is missing: the name of the model.');
   if (features === undefined || bytes[features.start] !== 123) {
     throw new AppError('invalid_request', 'body.features must be an object of input name to values.');
   }

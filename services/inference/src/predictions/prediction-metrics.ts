@@ -21,24 +21,32 @@ export function createPredictionMetrics(
   store: ModelStore,
   publisher: PredictionPublisher,
 ): PredictionMetrics {
-  const request = metrics.histogram({ name: 'request_seconds', help: 'Body complete to answer.', labels: LABELS });
+  const request = metrics.histogram({
+    name: 'request_seconds',
+    help: 'Body complete to answer.',
+    labels: LABELS,
+  });
   const queue = metrics.histogram({ name: 'queue_seconds', help: 'Wait for the model.', labels: LABELS });
   const compute = metrics.histogram({ name: 'compute_seconds', help: 'Time of the run.', labels: LABELS });
-  const rows = metrics.histogram({ name: 'run_rows', help: 'Rows joined in a run.', labels: LABELS, buckets: ROW_BUCKETS });
+  const rows = metrics.histogram({
+    name: 'run_rows',
+    help: 'Rows joined in a run.',
+    labels: LABELS,
+    buckets: ROW_BUCKETS,
+  });
   const failures = metrics.counter({
     name: 'failures_total',
     help: 'Predictions that ended with an error, by code.',
     labels: [...LABELS, 'code'],
   });
-  const each = (read: (model: ReturnType<ModelStore['list']>[number]) => number) => (gauge: {
-    reset(): void;
-    set(labels: Labels, value: number): void;
-  }): void => {
-    gauge.reset();
-    for (const model of store.list()) {
-      gauge.set({ model: model.version.model, version: model.version.version }, read(model));
-    }
-  };
+  const each =
+    (read: (model: ReturnType<ModelStore['list']>[number]) => number) =>
+    (gauge: { reset(): void; set(labels: Labels, value: number): void }): void => {
+      gauge.reset();
+      for (const model of store.list()) {
+        gauge.set({ model: model.version.model, version: model.version.version }, read(model));
+      }
+    };
   metrics.gauge({
     name: 'queue_requests',
     help: 'Requests that wait for the model now.',
@@ -57,7 +65,8 @@ export function createPredictionMetrics(
     labels: ['state'],
     collect(gauge) {
       const { recorded, sent, waiting, dropped } = publisher.stats();
-      for (const [state, value] of Object.entries({ recorded, sent, waiting, dropped })) gauge.set({ state }, value);
+      for (const [state, value] of Object.entries({ recorded, sent, waiting, dropped }))
+        gauge.set({ state }, value);
     },
   });
   return {

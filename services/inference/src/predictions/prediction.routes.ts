@@ -18,7 +18,8 @@ const PredictBody = Type.Object(
     modelId: text('Name of the model.'),
     version: Type.Optional(text('Label or ordinal; default: the production version, else the newest.')),
     features: Type.Record(Type.String(), Type.Unknown(), {
-      description: 'Values of each input by name: flat (divided into rows by the shape of the model) or nested arrays.',
+      description:
+        'Values of each input by name: flat (divided into rows by the shape of the model) or nested arrays.',
     }),
     userId: Type.Optional(text('Who the prediction is for.')),
     sessionId: Type.Optional(text('Which visit it belongs to.')),
@@ -57,7 +58,12 @@ export function predictionRoutes(
   }
 
   return async (app) => {
-    takeBodiesAsBytes(app as unknown as FastifyInstance, ['application/json'], limits.bodyBytesMax, limits.pool);
+    takeBodiesAsBytes(
+      app as unknown as FastifyInstance,
+      ['application/json'],
+      limits.bodyBytesMax,
+      limits.pool,
+    );
     app.post(
       '/predict',
       {
@@ -66,7 +72,12 @@ export function predictionRoutes(
         // the schema is documentation: the body is bytes here
         validatorCompiler: () => () => true,
         serializerCompiler: () => (data) => JSON.stringify(data),
-        schema: { operationId: 'predict', tags: ['inference'], body: PredictBody, response: { 200: PredictReply } },
+        schema: {
+          operationId: 'predict',
+          tags: ['inference'],
+          body: PredictBody,
+          response: { 200: PredictReply },
+        },
       },
       async (request) => {
         const { bytes, memory } = request.body as unknown as Body;

@@ -6,8 +6,8 @@ import type { VersionResolver } from '../models/version-resolver.ts';
 import { assertServable } from '../packages/verify-package.ts';
 import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
 import { summarise } from '../telemetry/tensor-summary.ts';
-import type { Tensor } from '../tensors/tensor.ts';
 import { rowCount } from '../tensors/read-inputs.ts';
+import type { Tensor } from '../tensors/tensor.ts';
 import { confidenceOf } from './confidence.ts';
 import type { PredictionMetrics } from './prediction-metrics.ts';
 
@@ -90,7 +90,13 @@ export function createPredictionService(deps: {
         });
         const { outputs } = queued;
         const latencyMs = roundMs(performance.now() - input.startedAt);
-        const answer = { inferenceId: newId(), version, outputs, confidence: confidenceOf(outputs), latencyMs };
+        const answer = {
+          inferenceId: newId(),
+          version,
+          outputs,
+          confidence: confidenceOf(outputs),
+          latencyMs,
+        };
         report(input, answer, queued);
         return answer;
       } catch (error) {

@@ -14,7 +14,13 @@ const OVERHEAD_BYTES = 200;
 export type PublisherLimits = { readonly predictionsMax: number; readonly bytesMax: number };
 
 /** Counts that always add up: `recorded = sent + waiting + dropped`. */
-export type PublisherStats = { recorded: number; sent: number; waiting: number; waitingBytes: number; dropped: number };
+export type PublisherStats = {
+  recorded: number;
+  sent: number;
+  waiting: number;
+  waitingBytes: number;
+  dropped: number;
+};
 
 export type PredictionPublisher = {
   /**
@@ -122,10 +128,13 @@ export function createPredictionPublisher(
   }
 
   function flushLater(): void {
-    timer ??= setTimeout(() => {
-      timer = undefined;
-      void flush();
-    }, isClosing ? 0 : FLUSH_MS);
+    timer ??= setTimeout(
+      () => {
+        timer = undefined;
+        void flush();
+      },
+      isClosing ? 0 : FLUSH_MS,
+    );
   }
 
   function drop(lane: Lane): void {

@@ -14,7 +14,6 @@ const ERROR_BOUND = 2 ** -49;
 /** Deeper nesting than any tensor has. */
 const DEPTH_MAX = 16;
 
-
 const SPACE = 32;
 const LINE_FEED = 10;
 const RETURN = 13;
@@ -38,11 +37,11 @@ export type NumberArray<T extends FloatTarget> = {
   shape: number[];
   end: number;
   /** Every value is finite for certain; false asks for a look. */
-  isFinite: boolean;
+  isAllFinite: boolean;
 };
 
 /** The next `count` values were read up to `end`. */
-type Leaf<T extends FloatTarget> = { data: T; count: number; end: number; isFinite: boolean };
+type Leaf<T extends FloatTarget> = { data: T; count: number; end: number; isAllFinite: boolean };
 
 function skipSpace(bytes: Uint8Array, at: number): number {
   let p = at;
@@ -89,7 +88,7 @@ function readLeaf<T extends FloatTarget>(
   let capacity = data.length;
   let n = from;
   // only very long numbers and those with an exponent can be too large for the type
-  let isFinite = true;
+  let isAllFinite = true;
   let p = at;
   for (;;) {
     let c = bytes[p] as number;
@@ -128,14 +127,14 @@ function readLeaf<T extends FloatTarget>(
       while (c >= ZERO && c <= NINE) c = bytes[++p] as number;
       if (p === exponent) return undefined;
       value = Number(bytes.toString('latin1', start, p));
-      isFinite = false;
+      isAllFinite = false;
     } else if (mantissa <= EXACT_MAX && decimals <= 22) {
       value = mantissa / (POWERS_OF_TEN[decimals] as number);
       if (isNegative) value = -value;
     } else {
       const isApproximate = isSingle && digits <= APPROXIMATE_DIGITS_MAX && decimals <= 22;
       const size = isApproximate ? mantissa / (POWERS_OF_TEN[decimals] as number) : 0;
-      isFinite &&= isApproximate;
+      isAllFinite &&= isApproximate;
       value = longNumber(bytes, start, p, isNegative ? -size : size, isApproximate);
     }
     if (n === capacity) {
@@ -147,7 +146,7 @@ function readLeaf<T extends FloatTarget>(
     data[n++] = value;
     while (c === SPACE || c === LINE_FEED || c === RETURN || c === TAB) c = bytes[++p] as number;
     if (c === COMMA) p += 1;
-    else if (c === CLOSE) return { data, count: n - from, end: p + 1, isFinite };
+    else if (c === CLOSE) return { data, count: n - from, end: p + 1, isAllFinite };
     else return undefined;
   }
 }
@@ -168,7 +167,7 @@ export function readNumberArray<T extends FloatTarget>(
   let count = 0;
   let p = at;
   let leafDepth = 0;
-  let isFinite = true;
+  let isAllFinite = true;
   for (;;) {
     // at an opening bracket: go down to the numbers
     while (bytes[p] === OPEN) {
@@ -181,7 +180,7 @@ export function readNumberArray<T extends FloatTarget>(
     const leaf = readLeaf(bytes, p, data, count, capacityMax);
     if (leaf === undefined) return undefined;
     data = leaf.data;
-    isFinite &&= leaf.isFinite;
+    isAllFinite &&= leaf.isAllFinite;
     count += leaf.count;
     counts[leafDepth - 1] = leaf.count;
     p = leaf.end;
@@ -191,7 +190,7 @@ export function readNumberArray<T extends FloatTarget>(
       const size = counts.pop() as number;
       sizes[depth] ??= size;
       if (sizes[depth] !== size) return undefined;
-      if (depth === 0) return { data: data.subarray(0, count) as T, shape: sizes, end: p, isFinite };
+      if (depth === 0) return { data: data.subarray(0, count) as T, shape: sizes, end: p, isAllFinite };
       counts[depth - 1] = (counts[depth - 1] as number) + 1;
       p = skipSpace(bytes, p);
       if (bytes[p] === COMMA) break;

@@ -43,8 +43,7 @@ function flatArrayEnd(bytes: Buffer, at: number): number | undefined {
   const close = bytes.indexOf(CLOSE_ARRAY, at);
   if (close < 0) throw invalid();
   const inner = bytes.subarray(at + 1, close);
-  const isFlat =
-    inner.indexOf(OPEN_ARRAY) < 0 && inner.indexOf(QUOTE) < 0 && inner.indexOf(OPEN_OBJECT) < 0;
+  const isFlat = inner.indexOf(OPEN_ARRAY) < 0 && inner.indexOf(QUOTE) < 0 && inner.indexOf(OPEN_OBJECT) < 0;
   return isFlat ? close + 1 : undefined;
 }
 
@@ -81,7 +80,8 @@ function skipValue(bytes: Buffer, at: number): number {
   if (c === OPEN_ARRAY) return flatArrayEnd(bytes, at) ?? skipNested(bytes, at);
   if (c === OPEN_OBJECT) return skipNested(bytes, at);
   let p = at;
-  while (p < bytes.length && bytes[p] !== COMMA && bytes[p] !== CLOSE_OBJECT && bytes[p] !== CLOSE_ARRAY) p += 1;
+  while (p < bytes.length && bytes[p] !== COMMA && bytes[p] !== CLOSE_OBJECT && bytes[p] !== CLOSE_ARRAY)
+    p += 1;
   if (p === at) throw invalid();
   return p;
 }

@@ -41,18 +41,13 @@ export function indexNotFinite(tensor: { dtype: DType; data: Tensor['data'] }): 
 export type ReadLimits = { readonly elementsMax: number; readonly take: TakeMemory };
 
 /** The fast path: plain numbers into float memory. Undefined when JSON.parse has to decide. */
-function readFloats(
-  bytes: Buffer,
-  member: Member,
-  spec: TensorSpec,
-  limits: ReadLimits,
-): Tensor | undefined {
+function readFloats(bytes: Buffer, member: Member, spec: TensorSpec, limits: ReadLimits): Tensor | undefined {
   if ((spec.dtype !== 'float32' && spec.dtype !== 'float64') || bytes[member.start] !== OPEN_ARRAY)
     return undefined;
   const read = readNumberArray(bytes, member.start, floatTarget(spec, limits.take), limits.elementsMax);
   if (read === undefined || read.end !== member.end) return undefined;
   const shape = resolveShape(spec, read.shape, read.data.length);
-  const index = read.isFinite ? -1 : firstNotFinite(read.data);
+  const index = read.isAllFinite ? -1 : firstNotFinite(read.data);
   if (index >= 0) throw notFinite(spec, index);
   return { name: spec.name, dtype: spec.dtype, shape, data: read.data } as Tensor;
 }
@@ -100,7 +95,10 @@ export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], r
     count = Math.max(count, own);
   });
   if (count > rowsMax) {
-    throw new AppError('batch_too_large', `The request has ${count} rows; at most ${rowsMax} go in one. Split it.`);
+    throw new AppError(
+      'batch_too_large',
+      `The request has ${count} rows; at most ${rowsMax} go in one. Split it.`,
+    );
   }
   return count;
 }
@@ -118,7 +116,10 @@ export function readInputs(
   limits: ReadLimits,
 ): Tensor[] {
   const { members } = objectMembers(bytes, at);
-  assertInputNames(signature, members.map((member) => member.key));
+  assertInputNames(
+    signature,
+    members.map((member) => member.key),
+  );
   return signature.inputs.map((spec) => {
     const member = members.find(({ key }) => key === spec.name) as Member;
     return readInput(bytes, member, spec, limits);

@@ -15,9 +15,7 @@ function typeFault(spec: TensorSpec, index: number, value: unknown): AppError {
   const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : String(value).slice(0, 40);
   const got = value === null ? 'null' : `${shown} (${typeof value})`;
   const hint =
-    spec.dtype === 'int64' || spec.dtype === 'uint64'
-      ? ' Give a whole number, as a string beyond 2^53.'
-      : '';
+    spec.dtype === 'int64' || spec.dtype === 'uint64' ? ' Give a whole number, as a string beyond 2^53.' : '';
   return new AppError(
     'invalid_type',
     `Input "${spec.name}" takes ${spec.dtype}; value ${index} is ${got}.${hint}`,

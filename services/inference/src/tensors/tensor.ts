@@ -25,7 +25,10 @@ export type TensorSpec = {
 };
 
 /** What a model takes and gives, in its own order. */
-export type ModelSignature = { readonly inputs: readonly TensorSpec[]; readonly outputs: readonly TensorSpec[] };
+export type ModelSignature = {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+};
 
 /** Number of elements of a shape; 1 for a scalar. */
 export function elementCount(shape: readonly number[]): number {

@@ -14,7 +14,11 @@ function outputJson(tensor: Tensor, bytes: Uint8Array | undefined): object {
   const { name, shape, dtype } = tensor;
   const about = { name, datatype: protocolName(dtype), shape };
   if (bytes !== undefined) return { ...about, parameters: { binary_data_size: bytes.byteLength } };
-  if (dtype === 'float16') throw new AppError('invalid_type', `Output "${name}" is FP16, which has no JSON form; ask for binary data.`);
+  if (dtype === 'float16')
+    throw new AppError(
+      'invalid_type',
+      `Output "${name}" is FP16, which has no JSON form; ask for binary data.`,
+    );
   return { ...about, data: flatValues(tensor) };
 }
 

@@ -12,7 +12,10 @@ import type { InferRequest, RequestedInput } from './infer-request.ts';
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function wrongSize(name: string, got: number, expected: number | string): AppError {
-  return new AppError('invalid_shape', `Input "${name}" has ${got} bytes of binary data; its shape takes ${expected}.`);
+  return new AppError(
+    'invalid_shape',
+    `Input "${name}" has ${got} bytes of binary data; its shape takes ${expected}.`,
+  );
 }
 
 /** Strings of a binary tensor: each a little-endian length of four bytes and UTF-8. */
@@ -50,13 +53,19 @@ function fromBytes(spec: TensorSpec, shape: number[], bytes: Buffer): Tensor {
 
 function assertDeclared(spec: TensorSpec, input: RequestedInput): void {
   if (input.datatype !== protocolName(spec.dtype)) {
-    throw new AppError('invalid_type', `Input "${spec.name}" takes ${protocolName(spec.dtype)}, not ${input.datatype}.`);
+    throw new AppError(
+      'invalid_type',
+      `Input "${spec.name}" takes ${protocolName(spec.dtype)}, not ${input.datatype}.`,
+    );
   }
   const fits =
     input.shape.length === spec.shape.length &&
     spec.shape.every((size, axis) => size === null || size === input.shape[axis]);
   if (!fits) {
-    throw new AppError('invalid_shape', `Input "${spec.name}" takes ${showShape(spec.shape)}, not ${showShape(input.shape)}.`);
+    throw new AppError(
+      'invalid_shape',
+      `Input "${spec.name}" takes ${showShape(spec.shape)}, not ${showShape(input.shape)}.`,
+    );
   }
 }
 
@@ -82,7 +91,10 @@ export function readTensors(
   binary: Buffer,
   limits: ReadLimits,
 ): Tensor[] {
-  assertInputNames(signature, request.inputs.map((input) => input.name));
+  assertInputNames(
+    signature,
+    request.inputs.map((input) => input.name),
+  );
   if (request.inputs.length !== signature.inputs.length) {
     throw new AppError('extra_input', 'An input is named twice.');
   }
@@ -93,7 +105,8 @@ export function readTensors(
     assertDeclared(spec, input);
     if (input.binaryBytes === undefined) byName.set(input.name, fromJson(spec, input, json, limits));
     else {
-      if (at + input.binaryBytes > binary.length) throw wrongSize(input.name, binary.length - at, input.binaryBytes);
+      if (at + input.binaryBytes > binary.length)
+        throw wrongSize(input.name, binary.length - at, input.binaryBytes);
       byName.set(input.name, fromBytes(spec, input.shape, binary.subarray(at, at + input.binaryBytes)));
       at += input.binaryBytes;
     }
@@ -110,7 +123,8 @@ export function readRawTensor(signature: ModelSignature, bytes: Buffer): Tensor[
   if (spec === undefined || more.length > 0) {
     throw new AppError('invalid_request', 'A raw request needs a model with exactly one input.');
   }
-  const width = spec.dtype === 'string' ? bytes.length : bytesPerElement(spec.dtype as Exclude<DType, 'string'>);
+  const width =
+    spec.dtype === 'string' ? bytes.length : bytesPerElement(spec.dtype as Exclude<DType, 'string'>);
   if (width === 0 || bytes.length % width !== 0) throw wrongSize(spec.name, bytes.length, 'whole values');
   const count = bytes.length / width;
   return [fromBytes(spec, resolveShape(spec, [count], count), bytes)];

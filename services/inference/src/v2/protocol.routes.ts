@@ -56,14 +56,20 @@ function jsonLength(request: FastifyRequest, body: Buffer): number {
   if (text === undefined) return body.length;
   const length = Number(text);
   if (typeof text === 'string' && /^\d{1,15}$/.test(text) && length <= body.length) return length;
-  throw new AppError('invalid_request', 'Inference-Header-Content-Length must be at most the length of the body.');
+  throw new AppError(
+    'invalid_request',
+    'Inference-Header-Content-Length must be at most the length of the body.',
+  );
 }
 
 function wantedOutputs(model: LoadedModel, request: InferRequest): string[] | undefined {
   const known = model.served.signature.outputs.map(({ name }) => name);
   const unknown = request.outputs?.find(({ name }) => !known.includes(name));
   if (unknown !== undefined) {
-    throw new AppError('invalid_request', `The model has no output "${unknown.name}"; it gives ${known.join(', ')}.`);
+    throw new AppError(
+      'invalid_request',
+      `The model has no output "${unknown.name}"; it gives ${known.join(', ')}.`,
+    );
   }
   return request.outputs?.map(({ name }) => name);
 }
@@ -72,15 +78,26 @@ function describe(spec: TensorSpec): object {
   return { name: spec.name, datatype: protocolName(spec.dtype), shape: spec.shape.map((size) => size ?? -1) };
 }
 
-async function answerError(raw: unknown, _request: FastifyRequest, reply: FastifyReply, bytesMax: number): Promise<FastifyReply> {
+async function answerError(
+  raw: unknown,
+  _request: FastifyRequest,
+  reply: FastifyReply,
+  bytesMax: number,
+): Promise<FastifyReply> {
   const error = toAppError(raw, bytesMax);
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
-  return reply.code(error.status).type('application/json').send(JSON.stringify({ error: error.message, code: error.code }));
+  return reply
+    .code(error.status)
+    .type('application/json')
+    .send(JSON.stringify({ error: error.message, code: error.code }));
 }
 
 /** Open Inference Protocol v2 over HTTP: metadata, readiness and inference with JSON and binary tensors. */
-export function protocolRoutes(service: PredictionService, limits: ProtocolLimits): (app: HttpApp) => Promise<void> {
+export function protocolRoutes(
+  service: PredictionService,
+  limits: ProtocolLimits,
+): (app: HttpApp) => Promise<void> {
   async function infer(request: FastifyRequest<Target>, reply: FastifyReply): Promise<FastifyReply> {
     const startedAt = performance.now();
     const body = await plainBody(request, limits.bodyBytesMax);

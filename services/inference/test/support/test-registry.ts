@@ -3,14 +3,24 @@ import type { Bus } from '@millrace/bus';
 import { serveRpc } from '@millrace/bus';
 import type { ResolvedVersion } from '@millrace/contracts';
 import { AppError, newId, resolveVersionMethod } from '@millrace/contracts';
-import { createFileSigner, createManifest, generateKeyPair, packageDigest, signModel } from '@millrace/integrity';
+import {
+  createFileSigner,
+  createManifest,
+  generateKeyPair,
+  packageDigest,
+  signModel,
+} from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
 
 /** Answers `registry.resolve` with packages that are really signed and really in S3. */
 export type TestRegistry = {
   readonly publicKeyPem: string;
   /** Signs and stores a package of one graph and makes it known. */
-  add(model: string, graph: Buffer, options?: { version?: string; stage?: ResolvedVersion['stage'] }): Promise<ResolvedVersion>;
+  add(
+    model: string,
+    graph: Buffer,
+    options?: { version?: string; stage?: ResolvedVersion['stage'] },
+  ): Promise<ResolvedVersion>;
   /** Changes what is answered for a version from now on. */
   change(modelVersionId: string, patch: Partial<ResolvedVersion>): void;
   /** Questions answered so far. */
@@ -26,9 +36,10 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   const find = (model: string, label: string | undefined): ResolvedVersion => {
     const own = versions.filter((version) => version.model === model);
     if (own.length === 0) throw new AppError('model_not_found', `No model is called "${model}".`);
-    const named = label === undefined
-      ? (own.findLast((version) => version.stage === 'production') ?? own.at(-1))
-      : own.find((version) => version.version === label || String(version.ordinal) === label);
+    const named =
+      label === undefined
+        ? (own.findLast((version) => version.stage === 'production') ?? own.at(-1))
+        : own.find((version) => version.version === label || String(version.ordinal) === label);
     if (named === undefined) throw new AppError('version_not_found', `"${model}" has no version "${label}".`);
     return named;
   };

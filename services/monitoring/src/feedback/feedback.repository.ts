@@ -2,7 +2,12 @@ import type { Database } from '@millrace/database';
 import { toDatabaseError } from '@millrace/database';
 
 export type Feedback = { inferenceId: string; outcome: unknown; correct: boolean | null; principal: string };
-export type UnmatchedFeedback = { inferenceId: string; outcome: unknown; correct: boolean | null; receivedAt: Date };
+export type UnmatchedFeedback = {
+  inferenceId: string;
+  outcome: unknown;
+  correct: boolean | null;
+  receivedAt: Date;
+};
 
 export type FeedbackRepository = {
   /** Keeps the newest feedback of an inference as its outcome and all of them as history. */

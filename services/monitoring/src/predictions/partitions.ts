@@ -55,7 +55,8 @@ export function createPartitions(database: Database): Partitions {
     },
     forget: () => known.clear(),
     async maintain(now, retentionDays) {
-      for (let ahead = 0; ahead <= DAYS_AHEAD; ahead += 1) await make(dayOf(new Date(now.getTime() + ahead * DAY_MS)));
+      for (let ahead = 0; ahead <= DAYS_AHEAD; ahead += 1)
+        await make(dayOf(new Date(now.getTime() + ahead * DAY_MS)));
       const oldest = dayOf(new Date(now.getTime() - retentionDays * DAY_MS));
       const removed: string[] = [];
       for (const name of await existing()) {
@@ -66,8 +67,12 @@ export function createPartitions(database: Database): Partitions {
         known.delete(day);
         removed.push(day);
       }
-      await database.pool.query('delete from monitoring.feedback where received_at < $1', [`${oldest}T00:00:00Z`]);
-      await database.pool.query('delete from monitoring.feedback_history where received_at < $1', [`${oldest}T00:00:00Z`]);
+      await database.pool.query('delete from monitoring.feedback where received_at < $1', [
+        `${oldest}T00:00:00Z`,
+      ]);
+      await database.pool.query('delete from monitoring.feedback_history where received_at < $1', [
+        `${oldest}T00:00:00Z`,
+      ]);
       return removed;
     },
   };

@@ -30,7 +30,10 @@ function parse(message: JsMsg): PredictionBatch {
   }
   if (!validator.Check(data)) {
     const [first] = validator.Errors(data);
-    throw new AppError('invalid_request', `A batch does not fit its schema: ${first?.instancePath} ${first?.message}`);
+    throw new AppError(
+      'invalid_request',
+      `A batch does not fit its schema: ${first?.instancePath} ${first?.message}`,
+    );
   }
   const isAhead = data.predictions.some(({ time }) => !(Date.parse(time) < Date.now() + AHEAD_MS_MAX));
   if (isAhead) throw new AppError('invalid_request', 'A prediction is dated in the future.');

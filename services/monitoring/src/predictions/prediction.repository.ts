@@ -8,12 +8,16 @@ import { from as copyFrom } from 'pg-copy-streams';
 /** Name under which the inbox remembers batches. */
 export const PREDICTIONS_CONSUMER = 'monitoring-predictions';
 
-const COLUMNS = 'id, at, model_version_id, model, version, framework, user_id, session_id, inputs, outputs, confidence, latency_ms';
+const COLUMNS =
+  'id, at, model_version_id, model, version, framework, user_id, session_id, inputs, outputs, confidence, latency_ms';
 
 /** One field of COPY's text format. */
 function field(value: string | number | null | undefined): string {
   if (value === null || value === undefined) return '\\N';
-  return String(value).replace(/[\\\n\r\t]/g, (c) => ({ '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' })[c] ?? c);
+  return String(value).replace(
+    /[\\\n\r\t]/g,
+    (c) => ({ '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' })[c] ?? c,
+  );
 }
 
 /** JSON that Postgres takes: it has no NUL in texts. */
@@ -25,7 +29,17 @@ function line(batch: PredictionBatch, prediction: Prediction): string {
   const { inferenceId, time, userId, sessionId, inputs, outputs, confidence, latencyMs } = prediction;
   const about = [batch.modelVersionId, batch.model, batch.version, batch.framework];
   const text = (value: string | undefined) => value?.replaceAll('\0', '\ufffd');
-  const fields = [inferenceId, time, ...about, text(userId), text(sessionId), json(inputs), json(outputs), confidence, latencyMs];
+  const fields = [
+    inferenceId,
+    time,
+    ...about,
+    text(userId),
+    text(sessionId),
+    json(inputs),
+    json(outputs),
+    confidence,
+    latencyMs,
+  ];
   return `${fields.map(field).join('\t')}\n`;
 }
 
@@ -44,7 +58,15 @@ async function countSource(client: PoolClient, batch: PredictionBatch): Promise<
      on conflict (source, model_version_id) do update set
        batches = s.batches + 1, max_sequence = greatest(s.max_sequence, excluded.max_sequence),
        stored = s.stored + excluded.stored, dropped = s.dropped + excluded.dropped, last_at = now()`,
-    [batch.source, batch.modelVersionId, batch.model, batch.version, batch.sequence, batch.predictions.length, batch.dropped],
+    [
+      batch.source,
+      batch.modelVersionId,
+      batch.model,
+      batch.version,
+      batch.sequence,
+      batch.predictions.length,
+      batch.dropped,
+    ],
   );
 }
 
@@ -56,9 +78,10 @@ async function apply(client: PoolClient, batch: PredictionBatch): Promise<boolea
   if (taken.rowCount === 0) return false;
   if (batch.predictions.length > 0) {
     await copyRows(client, batch);
-    await client.query('update monitoring.feedback set is_matched = true where inference_id = any($1) and not is_matched', [
-      batch.predictions.map(({ inferenceId }) => inferenceId),
-    ]);
+    await client.query(
+      'update monitoring.feedback set is_matched = true where inference_id = any($1) and not is_matched',
+      [batch.predictions.map(({ inferenceId }) => inferenceId)],
+    );
   }
   await countSource(client, batch);
   return true;

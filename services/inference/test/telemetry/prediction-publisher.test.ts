@@ -1,0 +1,88 @@
+import { expect, test } from '@jest/globals';
+import type { Prediction, PredictionBatch, ResolvedVersion } from '@millrace/contracts';
+import { newId } from '@millrace/contracts';
+import { eventually } from '@millrace/testing';
+import type { PublishBatch } from '../../src/telemetry/prediction-publisher.ts';
+import { createPredictionPublisher } from '../../src/telemetry/prediction-publisher.ts';
+
+const versionOf = (model: string) =>
+  ({ modelVersionId: newId(), model, version: 'v1', framework: 'onnx' }) as ResolvedVersion;
+const predictionOf = (inferenceId: string) =>
+  ({
+    inferenceId,
+    time: new Date().toISOString(),
+    latencyMs: 1,
+    confidence: null,
+    inputs: [],
+    outputs: [],
+  }) as Prediction;
+
+/** A bus that keeps what it acknowledged and can be away. */
+function createBusStandIn() {
+  const stored: { id: string; batch: PredictionBatch }[] = [];
+  const attempts: string[] = [];
+  const state = { isAway: false, losesAcks: false };
+  const publish: PublishBatch = async (_subject, payload, id) => {
+    attempts.push(id);
+    if (state.isAway) throw new Error('away');
+    stored.push({ id, batch: JSON.parse(payload) as PredictionBatch });
+    if (state.losesAcks) throw new Error('no acknowledgement');
+  };
+  return { stored, attempts, state, publish };
+}
+
+test('counts add up over an outage that is longer than the buffer', async () => {
+  const bus = createBusStandIn();
+  bus.state.isAway = true;
+  const publisher = createPredictionPublisher(
+    bus.publish,
+    { predictionsMax: 1_000, bytesMax: 10_000_000 },
+    () => undefined,
+  );
+  const versions = [versionOf('a'), versionOf('b')];
+  for (let i = 0; i < 3_000; i += 1)
+    publisher.record(versions[i % 2] as ResolvedVersion, () => predictionOf(newId()));
+  expect(publisher.stats()).toMatchObject({ recorded: 3_000, waiting: 1_000, dropped: 2_000, sent: 0 });
+  bus.state.isAway = false;
+  await eventually(async () =>
+    expect(publisher.stats()).toMatchObject({ sent: 1_000, waiting: 0, waitingBytes: 0 }),
+  );
+  expect(await publisher.close(1_000)).toBe(0);
+  const told = bus.stored.reduce((sum, { batch }) => sum + batch.predictions.length + batch.dropped, 0);
+  expect(told).toBe(3_000);
+  for (const version of versions) {
+    const own = bus.stored.filter(({ batch }) => batch.modelVersionId === version.modelVersionId);
+    expect(own.map(({ batch }) => batch.sequence)).toEqual(own.map((_, i) => i));
+  }
+});
+
+test('a batch whose acknowledgement is lost comes again under the same id', async () => {
+  const bus = createBusStandIn();
+  bus.state.losesAcks = true;
+  const publisher = createPredictionPublisher(
+    bus.publish,
+    { predictionsMax: 10, bytesMax: 10_000 },
+    () => undefined,
+  );
+  publisher.record(versionOf('a'), () => predictionOf(newId()));
+  await eventually(async () => expect(bus.attempts.length).toBeGreaterThan(1));
+  bus.state.losesAcks = false;
+  expect(await publisher.close(3_000)).toBe(0);
+  expect(new Set(bus.attempts).size).toBe(1);
+});
+
+test('bytes bound the buffer too, and closing says what is left', async () => {
+  const bus = createBusStandIn();
+  bus.state.isAway = true;
+  const publisher = createPredictionPublisher(
+    bus.publish,
+    { predictionsMax: 1_000_000, bytesMax: 100_000 },
+    () => undefined,
+  );
+  const version = versionOf('a');
+  for (let i = 0; i < 10_000; i += 1) publisher.record(version, () => predictionOf(newId()));
+  const { waiting, waitingBytes, dropped } = publisher.stats();
+  expect(waitingBytes).toBeLessThan(101_000);
+  expect(waiting + dropped).toBe(10_000);
+  expect(await publisher.close(50)).toBe(waiting);
+});

@@ -74,7 +74,7 @@ async function request(changes: Record<string, unknown> = {}, graph: Uint8Array 
     dataset: { datasetId: newId(), versionId: newId(), digest: 'cd'.repeat(32) },
     recipe: 'verichain',
     params: { epochs: 5, seed: 7 },
-    trainingMeta: { accuracy: 0.97, environmentDigest: 'ef'.repeat(32) },
+    trainingMeta: { accuracy: 0.97, environment: { lock: 'requirements.txt', sha256: 'ef'.repeat(32) } },
     conversionMeta: { parity: { maxAbsDiff: 2e-7, tolerance: 1e-4 }, environmentDigest: '12'.repeat(32) },
     ...changes,
   };

@@ -26,7 +26,7 @@ export function pipelineProvenance(
         uri: `urn:millrace:dataset-version:${dataset.versionId}`,
         digest: { sha256: dataset.digest },
       },
-      ...environment('training-environment', trainingMeta.environmentDigest),
+      ...environment('training-environment', lockDigest(trainingMeta)),
       ...environment('conversion-environment', conversionMeta.environmentDigest),
     ],
     builderId: BUILDER_ID,
@@ -50,6 +50,12 @@ export function uploadProvenance(upload: {
     invocationId: upload.requestId,
     finishedOn: upload.receivedAt,
   };
+}
+
+/** SHA-256 of the lock file that the trainer ran from, as its meta names it. */
+function lockDigest(trainingMeta: Readonly<Record<string, unknown>>): unknown {
+  const { environment: used } = trainingMeta;
+  return typeof used === 'object' && used !== null && 'sha256' in used ? used.sha256 : undefined;
 }
 
 function environment(name: string, digest: unknown): ResourceDescriptor[] {

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from millrace_conversion.child import Events, read_command
+from millrace_conversion.child import ConvertCommand, Events, convert, read_command
 from millrace_conversion.errors import ConversionError
 
 Job = Callable[[str], Path]
@@ -154,3 +154,15 @@ def test_events_are_whole_lines() -> None:
     read, write = os.pipe()
     Events(write).emit('log', level='info', message='a\nb')
     assert json.loads(os.read(read, 4096)) == {'type': 'log', 'level': 'info', 'message': 'a\nb'}
+
+
+def test_the_result_names_every_file_that_was_written(job: Job, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    command = ConvertCommand(type='convert', jobId='j1', sourceDir=job('plain'), outDir=tmp_path / 'out')
+    convert(command, Events(write))
+    os.close(write)
+    with os.fdopen(read, 'rb') as lines:
+        result = json.loads(lines.readlines()[-1])
+    written = {path.name: path.stat().st_size for path in (tmp_path / 'out').iterdir()}
+    assert {file['path']: file['sizeBytes'] for file in result['files']} == written
+    assert result['meta']['strippedLayers'] == []

@@ -1,8 +1,13 @@
+import { dirname, join } from 'node:path';
 import {
   folderSize,
   homeRoot,
+  livePids,
+  type Memory,
   openHome,
   type PartState,
+  type PlatformState,
+  processMemory,
   readConnection,
   readPlatformState,
   treeMemory,
@@ -20,44 +25,70 @@ Shows each part of the running platform: state, process, port, memory, restarts.
 const EXIT_NOT_RUNNING = 1;
 const EXIT_DEGRADED = 2;
 
-type PartReport = PartState & { memoryBytes: number; upMs: number };
+type PartReport = PartState & { memory: Memory; upMs: number };
 
 const options = readOptions({ usage: USAGE, options: { json: { type: 'boolean' } } });
 
 function report(part: PartState): PartReport {
-  const memoryBytes = part.pid === null ? 0 : treeMemory(part.pid);
-  return { ...part, memoryBytes, upMs: Date.now() - Date.parse(part.since) };
+  const memory = part.pid === null ? { ownBytes: 0, fileBytes: 0 } : treeMemory(part.pid);
+  return { ...part, memory, upMs: Date.now() - Date.parse(part.since) };
+}
+
+/** The supervisor as a row of the table; the parts are its children, so it is measured alone. */
+function supervisorReport({ supervisor, startedAt, parts }: PlatformState): PartReport {
+  return {
+    name: 'supervisor',
+    kind: 'server',
+    status: 'running',
+    pid: supervisor.pid,
+    port: null,
+    restarts: 0,
+    since: startedAt,
+    logFile: join(dirname(parts[0]?.logFile ?? ''), 'supervisor.log'),
+    reason: null,
+    memory: processMemory(supervisor.pid),
+    upMs: Date.now() - Date.parse(startedAt),
+  };
 }
 
 function printTable(parts: readonly PartReport[], gateway: string | undefined, dataBytes: number): void {
-  const heading = ['part', 'state', 'pid', 'port', 'memory', 'for', 'restarts'];
+  const heading = ['part', 'state', 'pid', 'port', 'memory', 'mapped', 'for', 'restarts'];
   const rows = parts.map((part) => [
     part.name,
     part.status,
     String(part.pid ?? '-'),
     String(part.port ?? '-'),
-    part.memoryBytes ? bytes(part.memoryBytes) : '-',
+    bytes(part.memory.ownBytes),
+    bytes(part.memory.fileBytes),
     duration(part.upMs),
     String(part.restarts),
   ]);
-  const total = parts.reduce((sum, part) => sum + part.memoryBytes, 0);
-  process.stdout.write(`${table([heading, ...rows])}\n\nmemory ${bytes(total)}, data ${bytes(dataBytes)}\n`);
+  const own = parts.reduce((total, { memory }) => total + memory.ownBytes, 0);
+  const files = parts.reduce((total, { memory }) => total + memory.fileBytes, 0);
+  process.stdout.write(`${table([heading, ...rows])}\n\n`);
+  process.stdout.write(`memory ${bytes(own)}, mapped programs ${bytes(files)}, data ${bytes(dataBytes)}\n`);
   if (gateway) process.stdout.write(`open ${gateway}\n`);
   for (const part of parts.filter(({ reason }) => reason)) {
     process.stdout.write(`${part.name}: ${part.reason} (log: ${part.logFile})\n`);
   }
 }
 
+/** What to say when no supervisor runs: perhaps one was killed and its parts still run. */
+function sayStopped(pids: string): void {
+  const left = [...livePids(pids).keys()];
+  if (options.json) process.stdout.write(`${JSON.stringify({ phase: 'stopped', parts: [], left })}\n`);
+  else if (left.length === 0) process.stdout.write('Nothing runs here; start it: npm run up\n');
+  else process.stdout.write(`The supervisor is gone and left ${left.join(', ')}; end them: npm run down\n`);
+}
+
 await runScript(async () => {
   const home = openHome(homeRoot(process.env));
   const state = readPlatformState(home.stateFile);
   if (!state) {
-    process.stdout.write(
-      options.json ? '{"phase":"stopped","parts":[]}\n' : 'Nothing runs here; start it: npm run up\n',
-    );
+    sayStopped(home.pids);
     return EXIT_NOT_RUNNING;
   }
-  const parts = state.parts.map(report);
+  const parts = [supervisorReport(state), ...state.parts.map(report)];
   const gateway = readConnection(home.connectionFile)?.gateway;
   const dataBytes = folderSize(home.data);
   if (options.json) {

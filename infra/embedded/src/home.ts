@@ -41,12 +41,12 @@ export function openHome(root: string): Home {
 
 /** Where the platform keeps its state: MILLRACE_HOME, else `.millrace` in the repository. */
 export function homeRoot(env: NodeJS.ProcessEnv): string {
-  return resolve(env.MILLRACE_HOME ?? join(REPOSITORY_ROOT, '.millrace'));
+  return resolve(env.MILLRACE_HOME || join(REPOSITORY_ROOT, '.millrace'));
 }
 
 /** Where the Python environments are: MILLRACE_ENVS_DIR, else `.millrace/envs` in the repository. */
 export function environmentsRoot(env: NodeJS.ProcessEnv): string {
-  return resolve(env.MILLRACE_ENVS_DIR ?? join(REPOSITORY_ROOT, '.millrace', 'envs'));
+  return resolve(env.MILLRACE_ENVS_DIR || join(REPOSITORY_ROOT, '.millrace', 'envs'));
 }
 
 /** Short stable name of a folder, for things that must be kept elsewhere on its behalf. */

@@ -51,8 +51,7 @@ export async function startPlatform(options: PlatformOptions, signal?: AbortSign
   try {
     await endLeftovers(home, options);
     const connection = await bringUp(options, launcher);
-    writeConnection(home.connectionFile, connection);
-    launcher.setPhase('ready');
+    launcher.publish(connection);
     return { connection, state: launcher.state, stop: launcher.stop };
   } catch (error) {
     await launcher.stop();
@@ -63,7 +62,8 @@ export async function startPlatform(options: PlatformOptions, signal?: AbortSign
 type Launcher = {
   supervisor: Supervisor;
   state: () => PlatformState;
-  setPhase: (phase: PlatformState['phase']) => void;
+  /** Writes connection.json, and again when a process id changes. */
+  publish: (connection: Connection) => void;
   startAll: (parts: readonly Part[]) => Promise<void>;
   stop: () => Promise<void>;
 };
@@ -79,22 +79,33 @@ function createLauncher(options: PlatformOptions): Launcher {
     phase,
     parts: supervisor.states(),
   });
-  const save = (): void => writePlatformState(home.stateFile, state());
+  let connection: Connection | null = null;
+  const save = (): void => {
+    writePlatformState(home.stateFile, state());
+    // A part that was started again has another process id.
+    if (connection && phase === 'ready') {
+      writeConnection(home.connectionFile, { ...connection, pids: pidsOf(state()) });
+    }
+  };
   const supervisor = createSupervisor({ onChange: save, onMessage: (message) => onMessage?.(message) });
   const setPhase = (next: PlatformState['phase']): void => {
     phase = next;
     save();
   };
+  const publish = (ready: Connection): void => {
+    connection = ready;
+    setPhase('ready');
+  };
   const stopAll = async (): Promise<void> => {
-    removeConnection(home.connectionFile);
     setPhase('stopping');
+    removeConnection(home.connectionFile);
     await supervisor.stop(stopOrder(supervisor));
     for (const file of [home.stateFile, home.lockFile]) rmSync(file, { force: true });
   };
   return {
     supervisor,
     state,
-    setPhase,
+    publish,
     async startAll(parts) {
       const results = await Promise.allSettled(
         parts.map(async (part) => {
@@ -165,7 +176,6 @@ function connectionOf(
   state: PlatformState,
 ): Connection {
   const { endpoint, region, bucket, accessKeyId, secretAccessKey } = coordinates.s3;
-  const pids = state.parts.flatMap((part) => (part.pid === null ? [] : [[part.name, part.pid] as const]));
   return {
     gateway: services.origins.gateway,
     inference: services.origins.inference,
@@ -174,9 +184,14 @@ function connectionOf(
     database: coordinates.database.url,
     s3: { endpoint, region, bucket, accessKeyId, secretAccessKey },
     token,
-    pids: { supervisor: state.supervisor.pid, ...Object.fromEntries(pids) },
+    pids: pidsOf(state),
     supervisorStartTicks: state.supervisor.startTicks,
   };
+}
+
+function pidsOf(state: PlatformState): Record<string, number> {
+  const parts = state.parts.flatMap((part) => (part.pid === null ? [] : [[part.name, part.pid] as const]));
+  return { supervisor: state.supervisor.pid, ...Object.fromEntries(parts) };
 }
 
 /** One platform a home: the lock names the process that runs it. */

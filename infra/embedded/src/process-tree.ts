@@ -17,16 +17,32 @@ export function processTree(root: number): number[] {
   return tree;
 }
 
-/**
- * Memory a process and its descendants hold, in bytes: the proportional share (PSS), so that pages shared between
- * them count once; the resident size where the share may not be read.
- */
-export function treeMemory(root: number): number {
-  return processTree(root).reduce((sum, pid) => sum + memoryOf(pid), 0);
+/** Memory of processes, in bytes. */
+export type Memory = {
+  /** What only they hold and the kernel cannot take back: heaps, stacks, their share of shared memory. */
+  ownBytes: number;
+  /** Their share of programs and libraries mapped from files, which the kernel drops when it needs room. */
+  fileBytes: number;
+};
+
+/** Memory of a process and its descendants by proportional share (PSS), so that shared pages count once. */
+export function treeMemory(root: number): Memory {
+  return sum(processTree(root).map(processMemory));
 }
 
-function memoryOf(pid: number): number {
-  return field(`/proc/${pid}/smaps_rollup`, 'Pss') ?? field(`/proc/${pid}/status`, 'VmRSS') ?? 0;
+/** Memory of one process by proportional share; its resident size as `ownBytes` where the share may not be read. */
+export function processMemory(pid: number): Memory {
+  const rollup = `/proc/${pid}/smaps_rollup`;
+  const fileBytes = field(rollup, 'Pss_File');
+  if (fileBytes === null) return { ownBytes: field(`/proc/${pid}/status`, 'VmRSS') ?? 0, fileBytes: 0 };
+  return { ownBytes: (field(rollup, 'Pss') ?? fileBytes) - fileBytes, fileBytes };
+}
+
+function sum(parts: readonly Memory[]): Memory {
+  return {
+    ownBytes: parts.reduce((total, part) => total + part.ownBytes, 0),
+    fileBytes: parts.reduce((total, part) => total + part.fileBytes, 0),
+  };
 }
 
 function field(file: string, name: string): number | null {

@@ -14,6 +14,8 @@ const READY_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 1_500;
 /** Collects garbage when the heap grew by this share, in percent: idle memory for a little processor time. */
 const GC_PERCENT = '50';
+/** Heap it tries to stay under; a goal and not a bound, so large uploads still go through. */
+const MEMORY_GOAL = '128MiB';
 /** A volume file is closed at this size; space is never preallocated. */
 const VOLUME_SIZE_MIB = 1_024;
 
@@ -70,7 +72,7 @@ export async function startSeaweed(options: SeaweedOptions): Promise<EmbeddedSea
     name: 's3',
     command: options.binary,
     args: serverArguments(data, configFile, ports),
-    env: serverEnvironment({ GOGC: GC_PERCENT }),
+    env: serverEnvironment({ GOGC: GC_PERCENT, GOMEMLIMIT: MEMORY_GOAL }),
     // The program reads security.toml from its working folder.
     cwd: options.dataFolder,
     logFile: options.logFile,

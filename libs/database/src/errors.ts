@@ -20,14 +20,6 @@ export function sqlState(error: unknown): string | undefined {
   return root instanceof Error && 'code' in root && typeof root.code === 'string' ? root.code : undefined;
 }
 
-/** Whether a statement failed because a row with the same unique key exists. */
-export function isUniqueViolation(error: unknown, constraint?: string): boolean {
-  if (sqlState(error) !== '23505') return false;
-  if (constraint === undefined) return true;
-  const root = rootOf(error);
-  return root instanceof Error && 'constraint' in root && root.constraint === constraint;
-}
-
 /** Turns "Postgres is away" into the retryable `database_unavailable`; leaves everything else as it is. */
 export function toDatabaseError(error: unknown): unknown {
   if (isAppError(error)) return error;

@@ -1,5 +1,5 @@
 export { bytea } from './columns.ts';
 export type { Database, DatabaseOptions, Executor } from './database.ts';
 export { createDatabase } from './database.ts';
-export { isUniqueViolation, sqlState, toDatabaseError } from './errors.ts';
+export { sqlState, toDatabaseError } from './errors.ts';
 export { advisoryKey, migrate } from './migrate.ts';

@@ -1,4 +1,3 @@
-// biome-ignore lint/style/noDefaultExport: drizzle-kit reads the default export
 export default {
   dialect: 'postgresql',
   schema: './src/schema.ts',

@@ -137,6 +137,8 @@ describe('predictions from the bus', () => {
     const between = `&startTime=${Date.parse(older.time)}&endTime=${Date.parse(older.time)}`;
     expect((await eventsOf('shapes', between)).events.map(({ id }) => id)).toEqual([older.inferenceId]);
     expect((await eventsOf('shapes', '&limit=1')).events).toHaveLength(1);
+    expect(await get(`/v1/monitoring/events/${newer.inferenceId}`)).toEqual(events[0]);
+    expect((await fetch(`${service.origin}/v1/monitoring/events/${newId()}`)).status).toBe(404);
   });
 
   test('are stored once however often a batch is delivered', async () => {

@@ -45,7 +45,8 @@ function spawnHost(slots: readonly Slot[]): ChildProcess {
   return spawn(process.execPath, ['--no-warnings', HOST_MAIN], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...slots.map((slot) => slot.fd)],
     serialization: 'json',
-    env: { PATH: process.env.PATH, NODE_OPTIONS: '', MALLOC_ARENA_MAX: '2' },
+    // nothing of our environment: it holds secrets that a model host has no use for
+    env: { MALLOC_ARENA_MAX: '2' },
   });
 }
 

@@ -49,9 +49,8 @@ test('rounds the numbers beside the middle of two float32 values as JSON.parse d
       fc.float({ min: 0, max: 1, noNaN: true }),
       fc.integer({ min: -3, max: 3 }),
       (value, steps) => {
-        const next = new Float32Array(
-          new Uint32Array([new Uint32Array(new Float32Array([value]).buffer)[0]! + 1]).buffer,
-        )[0]!;
+        const bits = new Uint32Array(new Float32Array([value]).buffer).map((word) => word + 1);
+        const [next = value] = new Float32Array(bits.buffer);
         const middle = (value + next) / 2 + steps * Number.EPSILON * value;
         const text = `[${middle.toFixed(20)},${middle.toPrecision(17)}]`;
         expectSame(

@@ -36,10 +36,15 @@ export type VersionIngest = {
 export type EventRepository = {
   /** Newest first. */
   list(filter: EventFilter, limit: number): Promise<StoredEvent[]>;
+  /** One prediction by its id; undefined when it is not (or no longer) there. */
+  find(id: string): Promise<StoredEvent | undefined>;
   metrics(filter: EventFilter): Promise<ModelMetrics>;
   /** What came of each version: predictions made = stored + dropped + those of missing batches. */
   ingest(): Promise<VersionIngest[]>;
 };
+
+const EVENT_COLUMNS = `p.id, p.at, p.model, p.version, p.framework, p.inputs, p.outputs, p.confidence,
+  p.latency_ms as "latencyMs", f.correct`;
 
 /** Conditions and values of a filter; times are ms since 1970, the end is inclusive. */
 function where(filter: EventFilter): { text: string; values: unknown[] } {
@@ -68,8 +73,7 @@ export function createEventRepository({ pool }: Database): EventRepository {
       const { text, values } = where(filter);
       const { rows } = await pool
         .query<StoredEvent>(
-          `select p.id, p.at, p.model, p.version, p.framework, p.inputs, p.outputs, p.confidence,
-                  p.latency_ms as "latencyMs", f.correct
+          `select ${EVENT_COLUMNS}
            from (select * from monitoring.predictions p ${text} order by p.at desc, p.id desc limit $${values.length + 1}) p
            left join monitoring.feedback f on f.inference_id = p.id
            order by p.at desc, p.id desc`,
@@ -77,6 +81,16 @@ export function createEventRepository({ pool }: Database): EventRepository {
         )
         .catch(failed);
       return rows;
+    },
+    async find(id) {
+      const { rows } = await pool
+        .query<StoredEvent>(
+          `select ${EVENT_COLUMNS} from monitoring.predictions p
+           left join monitoring.feedback f on f.inference_id = p.id where p.id = $1`,
+          [id],
+        )
+        .catch(failed);
+      return rows[0];
     },
     async metrics(filter) {
       const { text, values } = where(filter);

@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError, Uuid } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
 import type { EventRepository, StoredEvent } from './event.repository.ts';
@@ -77,6 +77,26 @@ export function eventRoutes(repository: EventRepository): (app: HttpApp) => Prom
         assertRange(filter);
         const events = (await repository.list(filter, limit)).map(toEvent);
         return { events, count: events.length };
+      },
+    );
+    app.get(
+      '/v1/monitoring/events/:inferenceId',
+      {
+        config: { scope: 'monitor' },
+        schema: {
+          operationId: 'getEvent',
+          tags,
+          params: Type.Object({ inferenceId: Uuid }),
+          response: { 200: Event },
+        },
+      },
+      async (request) => {
+        const event = await repository.find(request.params.inferenceId);
+        if (event !== undefined) return toEvent(event);
+        throw new AppError(
+          'inference_not_found',
+          'No prediction has this id; it may still be on its way, or past the retention.',
+        );
       },
     );
     app.get(

@@ -93,9 +93,8 @@ class StopSignal:
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._requested.set()
-        if not self._busy:
-            self.finish()
-        timer = threading.Timer(STOP_GRACE_S, self.finish)
+        # A thread of its own: this one may hold the wire's lock right now.
+        timer = threading.Timer(STOP_GRACE_S if self._busy else 0.0, self.finish)
         timer.daemon = True
         timer.start()
 
@@ -109,17 +108,17 @@ def _watch_parent() -> None:
 
 def _read_command() -> dict[str, Any] | None:
     """The command line as an object, None at the end of stdin; raises `invalid_command`."""
-    line = b''
-    while not line.endswith(b'\n'):
-        # Byte by byte, so that nothing behind the line is swallowed.
-        part = os.read(0, 1)
+    received = bytearray()
+    while b'\n' not in received:
+        part = os.read(0, 1 << 16)
         if not part:
             return None
-        line += part
-        if len(line) > MAX_COMMAND_BYTES:
+        received += part
+        if len(received) > MAX_COMMAND_BYTES:
             raise RecipeError('invalid_command', f'The command is longer than {MAX_COMMAND_BYTES} bytes.')
     try:
-        command = json.loads(line)
+        # What may follow the first line means nothing, here as later.
+        command = json.loads(received.partition(b'\n')[0])
     except ValueError as error:
         raise RecipeError('invalid_command', f'The command is not JSON: {error}.') from error
     if not isinstance(command, dict):

@@ -89,7 +89,7 @@ def peak_memory_bytes() -> int:
 
 def lock_file() -> Path:
     """The hash-pinned requirements file of the environment that runs: the GPU lock with TensorFlow's GPU package."""
-    installed = {str(found.metadata['Name']).lower() for found in importlib.metadata.distributions()}
+    installed = {str(found.metadata['Name']).lower().replace('_', '-') for found in importlib.metadata.distributions()}
     name = 'requirements.txt' if 'tensorflow-cpu' in installed else 'requirements-gpu.txt'
     return Path(__file__).parents[2] / name
 

@@ -49,7 +49,7 @@ export async function runMainJob(context: MainJobContext): Promise<string> {
     `/v1/models/${MODEL}/versions/${encodeURIComponent(version)}`,
   );
   const predictions = await classifyHeldOut(call, connection, version, reporter, signal);
-  const metrics = await waitForMetrics(call, predictions.length, signal);
+  const metrics = await waitForMetrics(call, predictions.length, Date.parse(submitted.createdAt), signal);
   return summary({ connection, pipeline, training, model, predictions, metrics });
 }
 
@@ -106,7 +106,7 @@ async function showProgress(call: PublicApi, pipeline: Pipeline, reporter: Repor
   const { epoch, epochs, step, totalSteps, metrics } = progress;
   const share = totalSteps === 0 ? 0 : Math.min(1, step / totalSteps);
   const bar = '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '░');
-  const at = epoch === undefined || epochs === undefined ? '' : ` epoch ${epoch}/${epochs}`;
+  const at = epoch === undefined || !epochs ? '' : ` epoch ${epoch}/${epochs}`;
   const numbers = Object.entries(metrics)
     .flatMap(([name, value]) => (value === null ? [] : [`${name} ${value.toFixed(3)}`]))
     .join(' ');
@@ -191,10 +191,15 @@ async function classifyHeldOut(
 }
 
 /** Waits until monitoring has stored the predictions and joined their feedback. */
-async function waitForMetrics(call: PublicApi, atLeast: number, signal: AbortSignal): Promise<Metrics> {
+async function waitForMetrics(
+  call: PublicApi,
+  atLeast: number,
+  startTime: number,
+  signal: AbortSignal,
+): Promise<Metrics> {
   const deadline = performance.now() + METRICS_TIMEOUT_MS;
   for (;;) {
-    const metrics = await call<Metrics>('GET', `/monitoring/metrics?modelId=${MODEL}`);
+    const metrics = await call<Metrics>('GET', `/monitoring/metrics?modelId=${MODEL}&startTime=${startTime}`);
     if (metrics.count >= atLeast && metrics.accuracy !== null) return metrics;
     if (performance.now() > deadline) {
       throw new LaunchError(

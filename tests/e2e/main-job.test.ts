@@ -31,6 +31,7 @@ const submit = async (model: string, params: Json = PARAMS) => {
   const { status, body } = await millrace.call('POST', '/v1/pipelines', {
     recipe: 'verichain',
     params,
+    dataset: { params: { heldoutSamples: 40 } },
     model: { name: model },
   });
   expect(status).toBe(202);
@@ -159,7 +160,10 @@ describe('a worker that is killed', () => {
       expect(pipeline.state).toBe('succeeded');
       const { body: job } = await millrace.call('GET', `/v1/training/jobs/${before.id}`);
       expect(job).toMatchObject({ state: 'succeeded', fence: oldFence + 1, attempt: 2 });
-      expect(job.result.meta).toMatchObject({ resumedFromEpoch: 3 });
+      const { body: log } = await millrace.call('GET', `/v1/training/jobs/${before.id}/logs`);
+      const resumed = log.lines.filter((line: Json) => line.message.includes('resumes after step 3'));
+      expect(resumed).toHaveLength(1);
+      expect(resumed[0].fence).toBe(oldFence + 1);
 
       const bus = await connectBus({
         url: millrace.platform.connection.nats,
@@ -230,7 +234,7 @@ describe('servers that go away', () => {
 
 test('the fifth seed: scikit-learn to ONNX, curl upload, curl predict', async () => {
   {
-    const onnx = new URL('../../libs/onnx/test/fixtures/generated/SKLEARN', import.meta.url);
+    const onnx = new URL('../../libs/onnx/test/fixtures/generated/logistic_regression.onnx', import.meta.url);
     const gateway = millrace.platform.connection.gateway;
     const uploaded = JSON.parse(
       execFileSync('curl', [

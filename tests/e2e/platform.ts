@@ -26,8 +26,7 @@ export async function startTestPlatform(env: Record<string, string> = {}): Promi
     home: openHome(root),
     environmentsFolder: environmentsRoot(process.env),
     env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
+      ...process.env,
       MILLRACE_GATEWAY_PORT: '0',
       MILLRACE_INFERENCE_PORT: '0',
       ...env,
@@ -60,7 +59,9 @@ export async function startTestPlatform(env: Record<string, string> = {}): Promi
 export async function pipelineDone(test: TestPlatform, id: string, timeoutMs: number): Promise<Json> {
   return eventually(
     async () => {
-      const { body } = await test.call('GET', `/v1/pipelines/${id}`);
+      const { status, body } = await test.call('GET', `/v1/pipelines/${id}`);
+      // while a server is away the answer is a 503, never anything else
+      if (status !== 200) throw new Error(`${status} ${body.code}`);
       if (body.state === 'running') throw new Error(`still at ${body.stage}`);
       return body;
     },

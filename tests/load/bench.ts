@@ -70,11 +70,11 @@ async function bench(platform: Platform, root: string, readyMs: ReadonlyMap<stri
 
 function memoryTable(platform: Platform, readyMs: ReadonlyMap<string, number>): string {
   const rows = platform.state().parts.map((part) => {
-    const memory = part.pid === null ? 0 : treeMemory(part.pid);
+    const memory = part.pid === null ? 0 : treeMemory(part.pid).ownBytes;
     return { name: part.name, ready: readyMs.get(part.name) ?? 0, memory };
   });
   const total = rows.reduce((sum, row) => sum + row.memory, 0);
-  return `\nstart and idle memory (PSS)\n${table([
+  return `\nstart and idle memory (own, by proportional share)\n${table([
     ['part', 'ready after', 'memory'],
     ...rows.map((row) => [row.name, duration(row.ready), bytes(row.memory)]),
     ['all', '', bytes(total)],
@@ -185,7 +185,7 @@ async function training(call: PublicApi, pipeline: Pipeline, root: string): Prom
 type Load = { requestsPerSecond: number; p50Ms: number; p99Ms: number; statuses: Record<string, number> };
 
 async function load(origin: string, path: string, file: string, headers: readonly string[]): Promise<Load> {
-  const client = join(REPOSITORY_ROOT, 'services', 'inference', 'bench', 'load.ts');
+  const client = join(REPOSITORY_ROOT, 'tests', 'load', 'load-client.ts');
   const args = [client, new URL(origin).host, path, file, String(CONNECTIONS), options.seconds, ...headers];
   const { stdout } = await run(nodeBinary(), args);
   return JSON.parse(stdout) as Load;
@@ -233,7 +233,7 @@ async function predict(platform: Platform, root: string): Promise<string> {
     ]);
   }
   const part = platform.state().parts.find((candidate) => candidate.name === 'inference');
-  const memory = part?.pid === null || part?.pid === undefined ? 0 : treeMemory(part.pid);
+  const memory = part?.pid === null || part?.pid === undefined ? 0 : treeMemory(part.pid).ownBytes;
   return `\nPOST of one picture, ${CONNECTIONS} connections, ${options.seconds} s each (goal > 100/s, p99 < 100 ms)\n${table(
     [['', 'requests/s', 'p50 ms', 'p99 ms', 'statuses'], ...rows],
   )}\ninference in all: ${bytes(memory)} (goal < 500 MB)`;
@@ -248,8 +248,7 @@ async function main(): Promise<void> {
     home: openHome(root),
     environmentsFolder: environmentsRoot(process.env),
     env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
+      ...process.env,
       MILLRACE_GATEWAY_PORT: '0',
       MILLRACE_INFERENCE_PORT: '0',
     },

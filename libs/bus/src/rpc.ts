@@ -1,4 +1,5 @@
 import { AppError, appErrorFrom, isAppError } from '@millrace/contracts';
+import { toDatabaseError } from '@millrace/database';
 import type { Msg, Subscription } from '@nats-io/transport-node';
 import { NoRespondersError, RequestError, TimeoutError } from '@nats-io/transport-node';
 import type { Static, TSchema } from 'typebox';
@@ -45,7 +46,8 @@ export function serveRpc<Request extends TSchema, Reply extends TSchema>(
         );
       }
       message.respond(JSON.stringify(await handle(request as Static<Request>)));
-    } catch (error) {
+    } catch (raw) {
+      const error = toDatabaseError(raw);
       if (!isAppError(error))
         bus.logger.error({ service, method, error: String(error) }, 'request/reply method failed');
       const known = isAppError(error)

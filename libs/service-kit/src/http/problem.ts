@@ -1,5 +1,6 @@
 import type { ErrorCode } from '@millrace/contracts';
 import { AppError, errorCatalog, isAppError } from '@millrace/contracts';
+import { toDatabaseError } from '@millrace/database';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 
@@ -57,7 +58,9 @@ type FrameworkError = {
 };
 
 /** Turns whatever a request ended with into an AppError; what is not known becomes `internal` without its message. */
-export function toAppError(error: unknown, bodyLimitBytes: number): AppError {
+export function toAppError(raw: unknown, bodyLimitBytes: number): AppError {
+  // a statement outside a transaction fails with the driver's own error when Postgres is away
+  const error = toDatabaseError(raw);
   if (isAppError(error)) return error;
   const known = (typeof error === 'object' && error !== null ? error : {}) as FrameworkError;
   if (known.validation !== undefined)

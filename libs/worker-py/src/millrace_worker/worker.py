@@ -197,6 +197,8 @@ class Worker:
         )
         lease = Lease(owner, job, asked_at, lambda: self._settle(message.in_progress()), log)
         telemetry = Telemetry(self._nats, job)
+        start = f"resumes after step {job.last_checkpoint.step}" if job.last_checkpoint else "starts anew"
+        telemetry.log("info", f"Attempt {job.attempt} on worker {self._id} {start}.")
         self._lease = lease
         if self._stopping.is_set():
             lease.interrupt(Interrupt.SHUTDOWN)

@@ -1,4 +1,5 @@
 import type { Tensor } from '../tensors/tensor.ts';
+import { scalarAt } from '../tensors/tensor-to-json.ts';
 
 /** A row of probabilities adds up to 1 within this. */
 const SUM_TOLERANCE = 1e-3;
@@ -10,7 +11,11 @@ function isFloat(tensor: Tensor): boolean {
 function rowOf(tensor: Tensor): number[] | undefined {
   if (!isFloat(tensor)) return undefined;
   const rows = tensor.shape.length > 1 ? (tensor.shape[0] as number) : 1;
-  return rows === 1 ? Array.from(tensor.data as Float32Array) : undefined;
+  if (rows !== 1) return undefined;
+  // as the answer prints them, so that the confidence is one of its values; NaN is no share and never wins
+  return Array.from({ length: tensor.data.length }, (_, index) =>
+    Number(scalarAt(tensor, index) ?? Number.NaN),
+  );
 }
 
 const isShare = (value: number): boolean => value >= 0 && value <= 1;

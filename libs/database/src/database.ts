@@ -51,6 +51,8 @@ export function createDatabase(options: DatabaseOptions): Database {
   });
   // A connection that breaks while idle is replaced; without a listener Node would exit.
   pool.on('error', (error) => options.onError?.(error));
+  // The pool stops listening while a connection is in use; the statement in hand fails and tells its caller.
+  pool.on('connect', (client) => client.on('error', (error) => options.onError?.(error)));
   const listeners = new Set<() => void>();
   const db: Executor = drizzle({ client: pool });
 

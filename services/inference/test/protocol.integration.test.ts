@@ -48,6 +48,11 @@ describe('open inference protocol', () => {
       status: 404,
       body: { error: expect.any(String) },
     });
+    await serving.registry.add('no-model', Buffer.from('not a model'));
+    expect(await get('/v2/models/no-model/ready')).toMatchObject({
+      status: 503,
+      body: { code: 'model_not_ready' },
+    });
     expect((await get('/v2/models/v2/versions/1')).body).toEqual({
       name: 'v2',
       versions: ['1'],

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
-import { AppError } from '@millrace/contracts';
+import { AppError, isAppError } from '@millrace/contracts';
 import type { HttpApp, ReadinessChecks } from '@millrace/service-kit';
 import { retryAfterSeconds, toAppError } from '@millrace/service-kit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -72,6 +72,12 @@ function wantedOutputs(model: LoadedModel, request: InferRequest): string[] | un
     );
   }
   return request.outputs?.map(({ name }) => name);
+}
+
+/** What `ready` answers for a version that cannot be loaded; one that is unknown or not to be served stays so. */
+function notReady(error: unknown): unknown {
+  if (!isAppError(error) || error.status < 405) return error;
+  return new AppError('model_not_ready', `The version is not ready: ${error.message}`, { cause: error });
 }
 
 function describe(spec: TensorSpec): object {
@@ -154,7 +160,11 @@ export function protocolRoutes(
         };
       });
       app.get<Target>(`${path}/ready`, read, async (request) => {
-        const { version } = await service.model(request.params.model, request.params.version);
+        const { version } = await service
+          .model(request.params.model, request.params.version)
+          .catch((error: unknown) => {
+            throw notReady(error);
+          });
         return { name: version.model, ready: true };
       });
       app.post<Target>(

@@ -159,7 +159,9 @@ describe('outbox and consumer', () => {
     relay.start();
     let attempts = 0;
     consume('flaky', (n) => {
-      if (n === 4_000 && (attempts += 1) < 3) throw new Error('not yet');
+      if (n !== 4_000) return;
+      attempts += 1;
+      if (attempts < 3) throw new Error('not yet');
     });
     await append(newId(), 4_000);
     await eventually(() => expect(attempts).toBe(3), { timeoutMs: 15_000 });

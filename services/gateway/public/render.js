@@ -27,7 +27,7 @@ export function serviceCard({ name, state, version, latencyMs, failing }) {
     { class: SERVICE_TONES[state] },
     el('strong', {}, name),
     el('span', {}, `${more}${figures}`),
-    el('span', { hidden: version === null }, ` · v${version ?? ''}`),
+    el('span', { hidden: version === null }, `v${version ?? ''}`),
   );
 }
 
@@ -38,7 +38,7 @@ export function jobCard(job) {
     'article',
     { class: 'card' },
     el('div', { class: 'title' }, el('strong', {}, jobName(job)), tag(job.state, STATE_TONES[job.state])),
-    el('p', { class: 'quiet' }, `${job.status || ago(job.createdAt)} · ${job.id.slice(0, 8)}`),
+    el('p', { class: 'quiet' }, `${job.status || ago(job.createdAt)} · ${job.id.slice(-8)}`),
     progress === null || progress.totalSteps === 0 || job.state !== 'running'
       ? null
       : el('progress', {
@@ -163,7 +163,8 @@ function jobName({ kind, spec }) {
 }
 
 function epochText({ stage, epoch, epochs, step, totalSteps }) {
-  return epoch === undefined
+  // Work without epochs says 0 of 0.
+  return epoch === undefined || epochs === 0
     ? `${stage} · step ${step} of ${totalSteps}`
     : `${stage} · epoch ${epoch} of ${epochs}`;
 }

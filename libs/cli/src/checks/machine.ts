@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Context } from '../command.ts';
+import { findHome } from '../connection.ts';
 import { bytes } from '../format.ts';
 import type { Check } from './check.ts';
 import { Skipped } from './check.ts';
@@ -21,7 +22,8 @@ const PORTS: readonly (readonly [string, number])[] = [
 export function checkMachine(context: Context): Check[] {
   const { env, cwd, connection } = context;
   const home = connection.home ?? cwd;
-  const environments = env.MILLRACE_ENVS_DIR ?? join(home, 'envs');
+  // The environments stay with the checkout, also when MILLRACE_HOME is elsewhere.
+  const environments = env.MILLRACE_ENVS_DIR ?? join(findHome({}, cwd) ?? home, 'envs');
   return [
     {
       name: 'node',

@@ -80,7 +80,8 @@ function what(job: JobView): string {
 
 function progressOf({ progress }: JobView): string {
   if (progress === null) return '-';
-  if (progress.epoch !== undefined) return `${progress.stage} ${progress.epoch}/${progress.epochs ?? '?'}`;
+  if (progress.epoch !== undefined && progress.epochs !== 0)
+    return `${progress.stage} ${progress.epoch}/${progress.epochs ?? '?'}`;
   return `${progress.stage} ${progress.step}/${progress.totalSteps}`;
 }
 

@@ -85,11 +85,15 @@ async function follow(context: Context, submitted: Pipeline): Promise<Pipeline> 
   const startedMs = performance.now();
   let last = '';
   for (let pipeline = submitted; ; ) {
-    const line = pipeline.state === 'running' ? await describe(context, pipeline) : pipeline.state;
-    const elapsed = duration(performance.now() - startedMs);
-    if (!context.isJson && context.isTerminal) context.redraw(`${elapsed.padStart(9)}  ${line}`);
-    else if (!context.isJson && line !== last) context.print(`${elapsed.padStart(9)}  ${line}`);
-    last = line;
+    const { step, line } =
+      pipeline.state === 'running'
+        ? await describe(context, pipeline)
+        : { step: 'end', line: pipeline.state };
+    const text = `${duration(performance.now() - startedMs).padStart(9)}  ${line}`;
+    if (context.isTerminal && !context.isJson) context.redraw(text);
+    // A file or pipe gets one line for each stage and epoch instead of a line that moves.
+    else if (!context.isJson && step !== last) context.print(text);
+    last = step;
     if (pipeline.state !== 'running') return pipeline;
     await sleep(POLL_MS, undefined, { signal: context.signal }).catch(() => {
       throw new AppError(
@@ -101,24 +105,26 @@ async function follow(context: Context, submitted: Pipeline): Promise<Pipeline> 
   }
 }
 
-async function describe({ client }: Context, pipeline: Pipeline): Promise<string> {
-  const id =
-    pipeline.stage === 'train'
-      ? pipeline.trainingJobId
-      : pipeline.stage === 'convert'
-        ? pipeline.conversionJobId
-        : null;
-  if (id === null) return `${pipeline.stage}`;
-  const job = await (pipeline.stage === 'train' ? client.training : client.conversions).get(id);
-  return job.progress === null || job.state !== 'running'
-    ? `${pipeline.stage}  ${job.status}`
-    : `${pipeline.stage}  ${progressText(job.progress)}`;
+/** What a pipeline does now, and the name of the step it is in. */
+async function describe({ client }: Context, pipeline: Pipeline): Promise<{ step: string; line: string }> {
+  const { stage, trainingJobId, conversionJobId } = pipeline;
+  const id = stage === 'train' ? trainingJobId : stage === 'convert' ? conversionJobId : null;
+  if (id === null) return { step: stage, line: stage };
+  const { state, status, progress } = await (stage === 'train' ? client.training : client.conversions).get(
+    id,
+  );
+  if (progress === null || state !== 'running')
+    return { step: `${stage} ${state}`, line: `${stage}  ${status}` };
+  return {
+    step: `${stage} ${progress.stage} ${progress.epoch ?? ''}`,
+    line: `${stage}  ${progressText(progress)}`,
+  };
 }
 
 function progressText({ stage, step, totalSteps, epoch, epochs, metrics }: JobProgress): string {
   const filled = totalSteps === 0 ? 0 : Math.round((step / totalSteps) * BAR_WIDTH);
   const bar = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
-  const where = epoch === undefined ? stage : `epoch ${epoch}/${epochs ?? '?'}`;
+  const where = epoch === undefined || epochs === 0 ? stage : `epoch ${epoch}/${epochs ?? '?'}`;
   const figures = Object.entries(metrics).flatMap(([name, value]) =>
     value === null ? [] : [`${name} ${short(value)}`],
   );

@@ -13,10 +13,7 @@ export default {
   rootDir: '.',
   testEnvironment: '<rootDir>/libs/testing/jest-native-environment.cjs',
   extensionsToTreatAsEsm: ['.ts'],
-  testMatch: [
-    '<rootDir>/{libs,services,infra}/**/test/**/*.test.ts',
-    '<rootDir>/tests/**/*.test.ts',
-  ],
+  testMatch: ['<rootDir>/{libs,services,infra}/**/test/**/*.test.ts', '<rootDir>/tests/**/*.test.ts'],
   transform: { '^.+\\.ts$': swc('es6'), '/node_modules/cookie/.+\\.js$': swc('commonjs') },
   transformIgnorePatterns: ['/node_modules/(?!(cookie)/)'],
   modulePathIgnorePatterns: ['/.millrace/', '/coverage/'],

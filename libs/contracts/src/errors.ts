@@ -61,7 +61,11 @@ export const errorCatalog = {
     doc: 'A request without a key must use a loopback Host and Origin; use 127.0.0.1 or send a key.',
   },
   key_not_found: { status: 404, retryable: false, doc: 'No API key has this id.' },
-  key_limit_reached: { status: 409, retryable: false, doc: 'There are as many valid API keys as the platform holds; revoke some first.' },
+  key_limit_reached: {
+    status: 409,
+    retryable: false,
+    doc: 'There are as many valid API keys as the platform holds; revoke some first.',
+  },
   // Models and packages
   model_not_found: { status: 404, retryable: false, doc: 'No model has this name.' },
   version_not_found: { status: 404, retryable: false, doc: 'The model has no such version.' },

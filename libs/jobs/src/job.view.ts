@@ -14,7 +14,8 @@ function statusOf(job: JobRow, isPoolAlive: boolean): string {
     case 'running': {
       if (job.progress === null) return `Attempt ${job.attempts} runs on ${job.leaseOwner ?? 'a worker'}.`;
       const { stage, epoch, epochs } = job.progress;
-      const at = epoch === undefined || epochs === undefined ? '' : `, epoch ${epoch} of ${epochs}`;
+      // work without epochs reports none, or zero of zero
+      const at = epoch === undefined || !epochs ? '' : `, epoch ${epoch} of ${epochs}`;
       return `Attempt ${job.attempts}: ${stage}${at}.`;
     }
     case 'cancelling':

@@ -105,6 +105,13 @@ describe('open inference protocol', () => {
     expect(raw.status).toBe(200);
     expect(raw.headers.get('content-type')).toContain('octet-stream');
     expect((await infer(gzipSync(json([tensor()])), { 'content-encoding': 'gzip' })).status).toBe(200);
+    const [plain, plainHeaders] = binary({ id: 'unaligned', inputs: [binaryInput] }, ROW);
+    for (const padding of ['', ' ', '  ', '   ']) {
+      const body = gzipSync(Buffer.concat([Buffer.from(padding), plain]));
+      const length = Number(plainHeaders['inference-header-content-length']) + padding.length;
+      const headers = { 'content-encoding': 'gzip', 'inference-header-content-length': String(length) };
+      expect((await infer(body, headers)).status).toBe(200);
+    }
     const bomb = gzipSync(Buffer.alloc(5_000_000, ' '));
     expect((await infer(bomb, { 'content-encoding': 'gzip' })).status).toBe(413);
     expect((await infer('x', { 'content-encoding': 'gzip' })).status).toBe(400);

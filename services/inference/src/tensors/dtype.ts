@@ -86,6 +86,6 @@ export function viewBytes(dtype: Exclude<DType, 'string'>, bytes: Uint8Array, le
   const { array } = numeric[dtype];
   if (bytes.byteOffset % array.BYTES_PER_ELEMENT === 0)
     return new array(bytes.buffer, bytes.byteOffset, length);
-  const copy = bytes.slice();
-  return new array(copy.buffer, copy.byteOffset, length);
+  // not slice(): that of a Buffer is a view
+  return new array(new Uint8Array(bytes).buffer, 0, length);
 }

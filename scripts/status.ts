@@ -10,7 +10,7 @@ import {
   processMemory,
   readConnection,
   readPlatformState,
-  treeMemoryShares,
+  treeMemory,
 } from '@millrace/embedded';
 import { readOptions, runScript } from './lib/command-line.ts';
 import { bytes, duration, table } from './lib/format.ts';
@@ -30,7 +30,7 @@ type PartReport = PartState & { memory: Memory; upMs: number };
 const options = readOptions({ usage: USAGE, options: { json: { type: 'boolean' } } });
 
 function report(part: PartState): PartReport {
-  const memory = part.pid === null ? { ownBytes: 0, fileBytes: 0 } : treeMemoryShares(part.pid);
+  const memory = part.pid === null ? { ownBytes: 0, fileBytes: 0 } : treeMemory(part.pid);
   return { ...part, memory, upMs: Date.now() - Date.parse(part.since) };
 }
 

@@ -28,7 +28,7 @@ export { type PlatformState, readPlatformState } from './platform-state.ts';
 export { freePort, isPortFree, requirePort } from './ports.ts';
 export { type EmbeddedPostgres, type PostgresOptions, startPostgres } from './postgres.ts';
 export { logTail, type ManagedProcess, type ProcessExit, type ProcessSpec, startProcess } from './process.ts';
-export { type Memory, processMemory, processTree, treeMemory, treeMemoryShares } from './process-tree.ts';
+export { type Memory, processMemory, processTree, treeMemory } from './process-tree.ts';
 export { findPython, type Python } from './python.ts';
 export { ENVIRONMENTS, type Environment, type EnvironmentName, ensureEnvironment } from './python-env.ts';
 export { deleteBucket, ensureBucket, isBucketWritable, type S3Target } from './s3-probe.ts';

@@ -25,14 +25,8 @@ export type Memory = {
   fileBytes: number;
 };
 
-/** All memory of a process and its descendants in bytes, by proportional share (PSS): shared pages count once. */
-export function treeMemory(root: number): number {
-  const { ownBytes, fileBytes } = treeMemoryShares(root);
-  return ownBytes + fileBytes;
-}
-
-/** The same, told apart into what the kernel can take back and what not. */
-export function treeMemoryShares(root: number): Memory {
+/** Memory of a process and its descendants by proportional share (PSS), so that shared pages count once. */
+export function treeMemory(root: number): Memory {
   return sum(processTree(root).map(processMemory));
 }
 

@@ -8,6 +8,7 @@ import {
   createTestDatabase,
   eventually,
   startNats,
+  startS3,
   testInfra,
 } from '../src/index.ts';
 
@@ -75,6 +76,20 @@ test('a private NATS keeps its address over kill and restart, and SIGSTOP silenc
   await expect(greeting()).rejects.toThrow('silent');
   nats.resume();
   expect(await greeting()).toMatch(/^INFO /);
+});
+
+test('a private object store keeps its objects, address and keys over SIGKILL', async () => {
+  const s3 = await startS3();
+  cleanUp.push(() => s3.stop());
+  const { endpoint, region, bucket, workerAccessKeyId, workerSecretAccessKey } = s3;
+  const credentials = { accessKeyId: workerAccessKeyId, secretAccessKey: workerSecretAccessKey };
+  const worker = new AwsClient({ ...credentials, region, service: 's3', retries: 0 });
+  const object = `${endpoint}/${bucket}/kept`;
+  expect((await worker.fetch(object, { method: 'PUT', body: 'bytes' })).status).toBe(200);
+  await s3.killHard();
+  await expect(worker.fetch(object)).rejects.toThrow();
+  await s3.start();
+  expect(await (await worker.fetch(object)).text()).toBe('bytes');
 });
 
 test('the fault proxy carries, cuts, stalls, delays and heals', async () => {

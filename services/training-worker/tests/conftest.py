@@ -67,9 +67,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='session')
 def train(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Runs a training in a folder of its own; `recorder` and `resume` as given, other names are parameters."""
+    """Runs a training in a folder of its own; `recorder` and `resume` as given, other names are
+    parameters.
+    """
 
-    def run(recorder: Recorder | None = None, resume: Path | None = None, work: Path | None = None, **changes: Any):
+    def run(
+        recorder: Recorder | None = None, resume: Path | None = None, work: Path | None = None, **changes: Any
+    ):
         recorder = recorder or Recorder()
         work = work or tmp_path_factory.mktemp('work')
         job = Job('verichain', dataset, work, resume, 'job-1')

@@ -90,7 +90,7 @@ def test_killed_after_an_epoch_and_resumed_elsewhere_gives_the_same_model(
     dataset: Path, trained: Trained, tmp_path: Path
 ) -> None:
     # Started without its settings, as by hand: it must mend that itself before TensorFlow loads.
-    bare = {name: '' for name in ('PYTHONHASHSEED', 'TF_DETERMINISTIC_OPS', 'TF_ENABLE_ONEDNN_OPTS')}
+    bare = dict.fromkeys(('PYTHONHASHSEED', 'TF_DETERMINISTIC_OPS', 'TF_ENABLE_ONEDNN_OPTS'), '')
     first, second = Child(**bare), Child()
     try:
         ready = first.event()

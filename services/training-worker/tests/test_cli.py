@@ -23,7 +23,15 @@ Capture = pytest.CaptureFixture[str]
 
 
 def _event(**fields: Any) -> dict[str, Any]:
-    event = {'type': 'progress', 'stage': 'train', 'step': 5, 'totalSteps': 10, 'epoch': 1, 'epochs': 2, 'metrics': {}}
+    event = {
+        'type': 'progress',
+        'stage': 'train',
+        'step': 5,
+        'totalSteps': 10,
+        'epoch': 1,
+        'epochs': 2,
+        'metrics': {},
+    }
     return {**event, **fields}
 
 
@@ -62,7 +70,18 @@ def test_a_model_from_nothing_and_its_status(tmp_path: Path, capsys: Capture, da
     assert 'No model yet' in capsys.readouterr().out
     (tmp_path / 'model.onnx').write_text('of an earlier model')
     (tmp_path / 'saved_model').mkdir()
-    arguments = ['--epochs', '1', '--samples', '40', '--seed', '5', '--batch-size', '16', '--learning-rate', '0.01']
+    arguments = [
+        '--epochs',
+        '1',
+        '--samples',
+        '40',
+        '--seed',
+        '5',
+        '--batch-size',
+        '16',
+        '--learning-rate',
+        '0.01',
+    ]
     command = ['train', *arguments, '--out', str(tmp_path), '--dataset', str(dataset), '--export-onnx']
     assert main(command) == 0
     text = capsys.readouterr().out

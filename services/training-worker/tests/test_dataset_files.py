@@ -93,7 +93,10 @@ def _no_shard(folder: Path) -> None:
         (lambda folder: _manifest(folder, lambda m: m.pop('files')), 'unreadable'),
         (lambda folder: _manifest(folder, lambda m: m.update(format='v0')), 'format v0'),
         (lambda folder: _manifest(folder, lambda m: m.update(contentDigest='0')), 'has been changed'),
-        (lambda folder: _manifest(folder, lambda m: m['files'][0].update(path='../x')), 'outside the dataset'),
+        (
+            lambda folder: _manifest(folder, lambda m: m['files'][0].update(path='../x')),
+            'outside the dataset',
+        ),
         (lambda folder: _change(folder, 'train', labels=np.zeros_like), 'no image of the class ai'),
         (lambda folder: _change(folder, 'heldout', labels=np.ones_like), 'no image of the class real'),
         (lambda folder: _change(folder, 'train', labels=lambda a: a + 3), 'labels outside'),
@@ -102,7 +105,7 @@ def _no_shard(folder: Path) -> None:
         (lambda folder: _change(folder, 'train', offsets=lambda a: a[::-1].copy()), 'do not fit'),
         (lambda folder: _change(folder, 'train', offsets=lambda a: a[:1]), 'is empty'),
         (lambda folder: _change(folder, 'train', encoded=lambda a: a.astype(np.int16)), 'wrong type'),
-        (lambda folder: _change(folder, 'train', traces=lambda a: None), 'lacks the column traces'),
+        (lambda folder: _change(folder, 'train', traces=lambda _: None), 'lacks the column traces'),
     ],
 )
 def test_damage_is_named(copy: Path, damage: Callable[[Path], Any], words: str) -> None:

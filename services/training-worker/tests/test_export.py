@@ -27,7 +27,7 @@ from millrace_training.weights import weights_digest
 
 _SERVED_OPS = {
     'Placeholder', 'Const', 'Identity', 'Mul', 'AddV2', 'Sub', 'AvgPool', 'Conv2D', 'BiasAdd', 'Relu', 'Mean',
-    'MatMul', 'Sigmoid', 'Cast',
+    'MatMul', 'Sigmoid', 'Reshape', 'Squeeze', 'NoOp',
 }  # fmt: skip
 
 
@@ -40,7 +40,9 @@ def _run_frozen(path: Path, images: Any) -> Any:
     graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=''), [])
     graph = wrapped.graph
-    return wrapped.prune(graph.get_tensor_by_name('input:0'), graph.get_tensor_by_name('output_0:0'))(images)
+    return wrapped.prune(graph.get_tensor_by_name('input:0'), graph.get_tensor_by_name('output_0:0'))(
+        tf.constant(images)
+    )
 
 
 def test_the_result_names_its_files(trained: Trained) -> None:
@@ -68,7 +70,9 @@ def test_samples_hold_both_classes_and_sources_in_turn(trained: Trained) -> None
     first = {(str(s), int(n)) for s, n in zip(samples['sources'][:4], samples['labels'][:4], strict=True)}
     assert first == {('photograph', 0), ('photograph', 1), ('scene', 0), ('scene', 1)}
     index = json.loads((trained.out / 'examples.json').read_text())
-    pixels = np.frombuffer((trained.out / index['pixels']).read_bytes(), index['dtype']).reshape(index['shape'])
+    pixels = np.frombuffer((trained.out / index['pixels']).read_bytes(), index['dtype']).reshape(
+        index['shape']
+    )
     np.testing.assert_array_equal(pixels, samples['inputs'][:12])
     assert [example['label'] for example in index['examples']] == samples['labels'][:12].tolist()
 
@@ -131,7 +135,9 @@ def test_the_weights_file_holds_the_same_weights(trained: Trained) -> None:
     loaded = keras.models.load_model(trained.out / 'model.keras')
     stored: list[Any] = []
     with h5py.File(trained.out / 'model.weights.h5') as file:
-        file.visititems(lambda _, item: stored.append(np.asarray(item)) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda _, item: stored.append(np.asarray(item)) if isinstance(item, h5py.Dataset) else None
+        )
     expected = sorted(value.tobytes() for value in model_weights(loaded).values())
     assert sorted(value.tobytes() for value in stored if value.ndim) == expected
 
@@ -168,8 +174,13 @@ def test_augmentation_inside_a_model_does_not_reach_its_graph(tmp_path: Path, se
     second = export_model(model, tmp_path / 'second', samples, 2)
     graph = tf.compat.v1.GraphDef.FromString((tmp_path / 'first' / FROZEN_GRAPH).read_bytes())
     assert not any('Random' in node.op for node in graph.node)
-    assert (first.weights_digest, first.frozen_graph_digest) == (second.weights_digest, second.frozen_graph_digest)
-    np.testing.assert_allclose(_run_frozen(tmp_path / 'first' / FROZEN_GRAPH, images), stripped(images), atol=1e-6)
+    assert (first.weights_digest, first.frozen_graph_digest) == (
+        second.weights_digest,
+        second.frozen_graph_digest,
+    )
+    np.testing.assert_allclose(
+        _run_frozen(tmp_path / 'first' / FROZEN_GRAPH, images), stripped(images), atol=1e-6
+    )
 
 
 def test_onnx_is_left_to_the_conversion_environment(trained: Trained) -> None:

@@ -70,7 +70,9 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 
 
 def test_the_description_is_complete_and_needs_no_tensorflow() -> None:
-    code = 'import sys; import millrace_training.describe as d; d.describe(); print("tensorflow" in sys.modules)'
+    code = (
+        'import sys; import millrace_training.describe as d; d.describe(); print("tensorflow" in sys.modules)'
+    )
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == 'False'
     printed = subprocess.check_output([sys.executable, '-m', 'millrace_training.describe'], text=True)
     assert json.loads(printed) == describe()

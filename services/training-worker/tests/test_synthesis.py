@@ -21,7 +21,9 @@ from millrace_training.jobs import run_generate
 
 
 def test_equal_parameters_give_equal_bytes(dataset: Path, tmp_path: Path) -> None:
-    run_generate('verichain', {'samples': SAMPLES, 'heldoutSamples': HELDOUT}, tmp_path / 'again', Recorder().report)
+    run_generate(
+        'verichain', {'samples': SAMPLES, 'heldoutSamples': HELDOUT}, tmp_path / 'again', Recorder().report
+    )
     assert list_files(tmp_path / 'again') == list_files(dataset)
 
 
@@ -42,7 +44,9 @@ def test_the_number_of_threads_does_not_matter() -> None:
 
 
 def test_heldout_pictures_do_not_depend_on_the_training_size(dataset: Path, tmp_path: Path) -> None:
-    run_generate('verichain', {'samples': 60, 'heldoutSamples': HELDOUT}, tmp_path / 'more', Recorder().report)
+    run_generate(
+        'verichain', {'samples': 60, 'heldoutSamples': HELDOUT}, tmp_path / 'more', Recorder().report
+    )
     assert (tmp_path / 'more' / 'heldout.npz').read_bytes() == (dataset / 'heldout.npz').read_bytes()
 
 
@@ -91,7 +95,8 @@ def test_upsampling_is_a_transposed_convolution() -> None:
     latent = rng.random((10, 10, 3), dtype=np.float32)
     kernels = rng.random((2, 2, 3, 3), dtype=np.float32)
     grown = upsample(latent, kernels)
-    # The phase kernels correlate; the transposed convolution spreads, so each is turned round and interleaved.
+    # The phase kernels correlate; the transposed convolution spreads, so each is turned round and
+    # interleaved.
     whole = np.zeros((6, 6), np.float32)
     for row in (0, 1):
         for column in (0, 1):
@@ -115,7 +120,7 @@ def test_linear_models_learn_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     run_generate('verichain', {'samples': 300, 'heldoutSamples': 400}, folder, Recorder().report)
     scores = linear_baselines(folder, 300)
     assert max(scores.values()) < LIMIT, scores
-    assert main([str(folder), '--samples', '100']) in (0, 1)
+    assert main([str(folder), '--samples', '40']) in (0, 1)
     assert 'file size' in capsys.readouterr().out
 
 

@@ -99,7 +99,7 @@ def test_progress_counts_up_to_the_total(trained: Trained) -> None:
     progress = trained.recorder.of('progress')
     steps = [event['step'] for event in progress]
     assert steps == sorted(steps)
-    assert [event['stage'] for event in progress][0] == 'load'
+    assert progress[0]['stage'] == 'load'
     assert progress[-1]['step'] == progress[-1]['totalSteps'] == 2 * 2 + 3
     ends = [event for event in progress if 'valLoss' in event['metrics']]
     assert [event['epoch'] for event in ends] == [1, 2]

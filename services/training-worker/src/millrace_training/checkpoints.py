@@ -1,7 +1,7 @@
 """Checkpoints: everything that the rest of a training depends on, after a whole epoch, in plain formats.
 
-A checkpoint is a folder with `state.npz` (weights and optimiser variables, no pickle) and `checkpoint.json`. It
-appears whole by a rename, is never changed afterwards, and the last KEPT_CHECKPOINTS stay.
+A checkpoint is a folder with `state.npz` (weights and optimiser variables, no pickle) and `checkpoint.json`.
+It appears whole by a rename, is never changed afterwards, and the last KEPT_CHECKPOINTS stay.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """`python -m millrace_training.child`: an idle process with TensorFlow loaded that does one job and ends.
 
-It reads one command, a JSON object on one line of stdin, and writes events, one JSON object a line, to the file
-descriptor MILLRACE_CHILD_FD (default: stdout; everything else that prints goes to stderr).
+It reads one command, a JSON object on one line of stdin, and writes events, one JSON object a line, to the
+file descriptor MILLRACE_CHILD_FD (default: stdout; everything else that prints goes to stderr).
 
 Commands: `{"type":"train","jobId","recipe","params","datasetDir","workDir","resumeDir"}` and
 `{"type":"generate","recipe","params","outDir"}`.
-Events: ready, progress, log, checkpoint, result, stopped, error. Exit codes: 0 after result (or when stdin ends before
-a command), 1 after error, 75 after stopped (SIGTERM; resume from the last checkpoint).
+Events: ready, progress, log, checkpoint, result, stopped, error. Exit codes: 0 after result (or when stdin
+ends before a command), 1 after error, 75 after stopped (SIGTERM; resume from the last checkpoint).
 
 Stdin must stay open: its end means that the parent is gone, and the child ends too.
 """

@@ -1,7 +1,8 @@
 """The recipe without the platform: `python -m millrace_training.cli train|generate|status`.
 
-`train` writes model.keras, saved_model/, frozen_graph.pb, meta.json and the rest into `--out` (ml/train/models), from a
-dataset that it makes there when none is named. `--platform` submits the same job to a running Millrace instead.
+`train` writes model.keras, saved_model/, frozen_graph.pb, meta.json and the rest into `--out`
+(ml/train/models), from a dataset that it makes there when none is named. `--platform` submits the same job to
+a running Millrace instead.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--seed', type=int, help='weights, order and augmentation follow from it (default 1)')
     train.add_argument('--batch-size', type=int, dest='batchSize')
     train.add_argument('--learning-rate', type=float, dest='learningRate')
-    train.add_argument('--dataset', type=Path, help='a dataset, or a folder with real/ and ai/ (default: make one)')
+    train.add_argument(
+        '--dataset', type=Path, help='a dataset, or a folder with real/ and ai/ (default: make one)'
+    )
     train.add_argument('--export-onnx', action='store_true', help='also try tf2onnx here; goes on without it')
     train.add_argument('--resume', action='store_true', help='go on from the last checkpoint in --out')
     train.add_argument('--platform', action='store_true', help='submit to the running platform instead')
@@ -129,18 +132,22 @@ def _generate(options: argparse.Namespace, report: Reporter, console: Console) -
     params = _given(options, ('samples', 'heldoutSamples', 'seed'))
     files, manifest = run_generate(options.recipe, params, options.out, report)
     size = sum(entry['sizeBytes'] for entry in files)
-    console.line(f'{len(files)} files, {size / 1e6:.1f} MB in {options.out}, content {manifest["contentDigest"]}')
+    console.line(
+        f'{len(files)} files, {size / 1e6:.1f} MB in {options.out}, content {manifest["contentDigest"]}'
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code (0, 1 after a failure, 64 for a wrong parameter, 75 when stopped)."""
+    """Run one command; returns the exit code (0, 1 after a failure, 64 for a wrong parameter, 75 when
+    stopped).
+    """
     options = _parser().parse_args(arguments)
     if options.command == 'status':
         print_status(options.out, sys.stdout)
         return 0
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda _number, _frame: stop.set())
     console = Console()
     report = Reporter(console.emit, stop.is_set)
     try:

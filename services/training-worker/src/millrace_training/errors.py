@@ -7,7 +7,8 @@ class RecipeError(Exception):
     """A failure with a stable `code`; the message says what to do about it.
 
     Codes: `invalid_params`, `unknown_recipe`, `dataset_unusable`, `training_failed`, `environment_unusable`,
-    `invalid_command`; `checkpoint_unusable` never leaves a job, which then starts anew. `retryable` says whether another attempt may succeed.
+    `invalid_command`; `checkpoint_unusable` never leaves a job, which then starts anew. `retryable` says
+    whether another attempt may succeed.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
@@ -17,5 +18,5 @@ class RecipeError(Exception):
         self.retryable = retryable
 
 
-class Stopped(Exception):  # noqa: N818 - it is a request that was met, not an error
+class Stopped(Exception):
     """Training ended early because it was asked to; everything up to the last checkpoint is on disk."""

@@ -34,7 +34,9 @@ class Reporter:
     _last: float = field(default=float('-inf'), repr=False)
 
     def progress(self, stage: str, metrics: dict[str, float], *, force: bool = False) -> None:
-        """Tell how far the job is; quiet if the last one is fresher than PROGRESS_INTERVAL_S, unless `force`."""
+        """Tell how far the job is; quiet if the last one is fresher than PROGRESS_INTERVAL_S, unless
+        `force`.
+        """
         now = time.monotonic()
         if not force and now - self._last < PROGRESS_INTERVAL_S:
             return

@@ -59,7 +59,9 @@ class Exported:
 
 @dataclass(frozen=True)
 class Samples:
-    """Held-out images [n, 224, 224, 3] uint8 with labels, names and the framework's outputs [n, 1] float32."""
+    """Held-out images [n, 224, 224, 3] uint8 with labels, names and the framework's outputs [n, 1]
+    float32.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -76,7 +78,11 @@ def strip_augmentation(model: Any) -> Any:
 
     if not any(isinstance(layer, _AUGMENTATION_LAYERS) for layer in model.layers):
         return model
-    functional = model if not isinstance(model, keras.Sequential) else keras.Model(model.inputs, model.outputs)
+    functional = (
+        model
+        if not isinstance(model, keras.Sequential)
+        else keras.Model(model.inputs, model.outputs, name=model.name)
+    )
     return keras.models.clone_model(functional, clone_function=lambda layer: layer, call_function=call)
 
 
@@ -85,7 +91,7 @@ def _serving_function(model: Any) -> Any:
     shape = [None, *model.inputs[0].shape[1:]]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=INPUT_NAME)])
-    def serve(input: Any) -> dict[str, Any]:  # noqa: A002 - the argument's name is the signature's
+    def serve(input: Any) -> dict[str, Any]:
         return {OUTPUT_NAME: tf.identity(model(input, training=False))}
 
     return serve
@@ -122,7 +128,9 @@ def write_frozen_graph(function: Any, path: Path) -> None:
 
 
 def write_samples(folder: Path, samples: Samples, examples: int) -> None:
-    """Write inputs with the framework's own outputs: all as .npz, the first `examples` as raw pixels with a JSON index."""
+    """Write inputs with the framework's own outputs: all as .npz, the first `examples` as raw pixels with a
+    JSON index.
+    """
     np.savez(
         folder / SAMPLES_FILE,
         inputs=samples.images,
@@ -143,7 +151,12 @@ def write_samples(folder: Path, samples: Samples, examples: int) -> None:
             strict=True,
         )
     ]
-    description = {'dtype': 'uint8', 'shape': list(chosen.shape), 'pixels': EXAMPLE_PIXELS_FILE, 'examples': index}
+    description = {
+        'dtype': 'uint8',
+        'shape': list(chosen.shape),
+        'pixels': EXAMPLE_PIXELS_FILE,
+        'examples': index,
+    }
     (folder / EXAMPLES_FILE).write_bytes(canonical_json(description) + b'\n')
 
 
@@ -157,7 +170,8 @@ def export_model(model: Any, folder: Path, samples: Samples, examples: int) -> E
     write_frozen_graph(function, folder / FROZEN_GRAPH)
     write_samples(folder, samples, examples)
     sizes = {
-        name: _size(folder / name) for name in (KERAS_FILE, SAVED_MODEL, FROZEN_GRAPH, WEIGHTS_FILE, SAMPLES_FILE)
+        name: _size(folder / name)
+        for name in (KERAS_FILE, SAVED_MODEL, FROZEN_GRAPH, WEIGHTS_FILE, SAMPLES_FILE)
     }
     return Exported(weights_digest(model_weights(served)), sha256_file(folder / FROZEN_GRAPH), sizes)
 

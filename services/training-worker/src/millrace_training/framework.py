@@ -21,7 +21,9 @@ IMPORT_SECONDS = round(time.monotonic() - _started, 3)
 
 
 def configure() -> list[str]:
-    """Set threads and GPU memory growth; returns the devices, such as `CPU:0`. Call once, before any tensor is made."""
+    """Set threads and GPU memory growth; returns the devices, such as `CPU:0`. Call once, before any tensor
+    is made.
+    """
     threads = threads_from_env()
     tf.config.threading.set_intra_op_parallelism_threads(threads.intra)
     tf.config.threading.set_inter_op_parallelism_threads(threads.inter)
@@ -32,7 +34,9 @@ def configure() -> list[str]:
 
 
 def set_determinism(seed: int, deterministic: bool) -> None:
-    """Seed Python, numpy and Keras; with `deterministic` also refuse TensorFlow operations that may not repeat."""
+    """Seed Python, numpy and Keras; with `deterministic` also refuse TensorFlow operations that may not
+    repeat.
+    """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     if deterministic:
@@ -55,5 +59,7 @@ def framework_versions() -> dict[str, str]:
 
 
 def model_weights(model: Any) -> dict[str, Any]:
-    """A model's weights by variable path, as arrays; the states of random layers are not among a Keras model's weights."""
+    """A model's weights by variable path, as arrays; the states of random layers are not among a Keras
+    model's weights.
+    """
     return {variable.path: variable.numpy() for variable in model.weights}

@@ -45,14 +45,17 @@ def run_training(
 ) -> tuple[Path, list[FileEntry], dict[str, Any]]:
     """Train, measure and export; returns the folder, its files and the content of `meta.json`.
 
-    Raises RecipeError for what the caller can mend, Stopped when asked to stop; a checkpoint per finished epoch stays.
+    Raises RecipeError for what the caller can mend, Stopped when asked to stop; a checkpoint per finished
+    epoch stays.
     """
     wall, cpu = time.monotonic(), time.process_time()
     recipe = get_recipe(job.recipe)
     params: Any = parse_params(recipe.Params, values)
     if params.deterministic and missing_settings():
         names = ', '.join(sorted(missing_settings()))
-        raise RecipeError('environment_unusable', f'A deterministic training needs {names} set before Python starts.')
+        raise RecipeError(
+            'environment_unusable', f'A deterministic training needs {names} set before Python starts.'
+        )
     report.epochs = params.epochs
     report.progress('load', {}, force=True)
     data = recipe.load(job.dataset_dir, params)

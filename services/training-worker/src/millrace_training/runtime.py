@@ -24,7 +24,9 @@ DETERMINISTIC_ENV = {
     'TF_ENABLE_ONEDNN_OPTS': '0',
     'TF_CPP_MIN_LOG_LEVEL': '2',
 }
-"""Read by Python and TensorFlow while they start; whoever spawns the child sets them, and `reexec_if_needed` mends."""
+"""Read by Python and TensorFlow while they start; whoever spawns the child sets them, and `reexec_if_needed`
+mends.
+"""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,7 +45,9 @@ def threads_from_env() -> Threads:
     for name, default in (('MILLRACE_TRAIN_INTRA_THREADS', '2'), ('MILLRACE_TRAIN_INTER_THREADS', '1')):
         text = os.environ.get(name, default)
         if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 256:
-            raise RecipeError('environment_unusable', f'{name} is {text!r}; set a whole number from 1 to 256.')
+            raise RecipeError(
+                'environment_unusable', f'{name} is {text!r}; set a whole number from 1 to 256.'
+            )
         values.append(int(text))
     return Threads(*values)
 
@@ -54,7 +58,9 @@ def missing_settings() -> dict[str, str]:
 
 
 def reexec_if_needed() -> None:
-    """Start this very command again with DETERMINISTIC_ENV, unless it is set; TensorFlow must not be loaded yet."""
+    """Start this very command again with DETERMINISTIC_ENV, unless it is set; TensorFlow must not be loaded
+    yet.
+    """
     missing = missing_settings()
     if not missing:
         return
@@ -88,8 +94,12 @@ def peak_memory_bytes() -> int:
 
 
 def lock_file() -> Path:
-    """The hash-pinned requirements file of the environment that runs: the GPU lock with TensorFlow's GPU package."""
-    installed = {str(found.metadata['Name']).lower().replace('_', '-') for found in importlib.metadata.distributions()}
+    """The hash-pinned requirements file of the environment that runs: the GPU lock with TensorFlow's GPU
+    package.
+    """
+    installed = {
+        str(found.metadata['Name']).lower().replace('_', '-') for found in importlib.metadata.distributions()
+    }
     name = 'requirements.txt' if 'tensorflow-cpu' in installed else 'requirements-gpu.txt'
     return Path(__file__).parents[2] / name
 

@@ -42,7 +42,8 @@ def print_status(out: Path, stream: TextIO) -> None:
     stream.write(
         f'{meta["recipe"]["name"]} {meta["recipe"]["version"]}: {params["epochs"]} epochs, '
         f'{params["samples"]} samples, seed {params["seed"]}, made {meta["createdAt"]}\n'
-        f'  held-out accuracy {meta["accuracy"]:.1%} ({low:.1%} to {high:.1%}, {meta["evaluation"]["images"]} images)\n'
+        f'  held-out accuracy {meta["accuracy"]:.1%} ({low:.1%} to {high:.1%}, '
+        f'{meta["evaluation"]["images"]} images)\n'
         f'  weights digest {meta["weightsDigest"]}\n'
         f'  frozen graph   {meta["frozenGraphDigest"]}\n'
         f'  TensorFlow {meta["framework"]["tensorflow"]}, Keras {meta["framework"]["keras"]}; '

@@ -23,7 +23,9 @@ def read_connection() -> dict[str, Any]:
     try:
         return cast('dict[str, Any]', json.loads((home / 'connection.json').read_text('utf-8')))
     except (OSError, ValueError) as error:
-        raise RecipeError('platform_unavailable', 'No platform is running here; start one: npm run up') from error
+        raise RecipeError(
+            'platform_unavailable', 'No platform is running here; start one: npm run up'
+        ) from error
 
 
 def submit_pipeline(recipe: str, params: dict[str, Any]) -> str:

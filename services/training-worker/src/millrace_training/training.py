@@ -4,8 +4,9 @@
 # TensorFlow and Keras ship no complete types.
 """The training loop: the same bits whether it runs through or is killed and resumed after any epoch.
 
-Nothing random outlives an epoch: the order of the images comes from (seed, epoch), the augmentation of a batch from
-(seed, epoch, batch), the learning rate from the step. So weights, optimiser and epoch number are the whole state.
+Nothing random outlives an epoch: the order of the images comes from (seed, epoch), the augmentation of a
+batch from (seed, epoch, batch), the learning rate from the step. So weights, optimiser and epoch number are
+the whole state.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def seed_generators(augmentation: Any) -> list[Any]:
     return [layer.generator.state for layer in augmentation.layers if hasattr(layer, 'generator')]
 
 
-def _train_step(model: Any, augmentation: Any, optimizer: Any, loss_of: Any) -> Callable[..., tuple[Any, Any]]:
+def _train_step(
+    model: Any, augmentation: Any, optimizer: Any, loss_of: Any
+) -> Callable[..., tuple[Any, Any]]:
     states = seed_generators(augmentation)
 
     @tf.function(reduce_retracing=True)
@@ -97,7 +100,9 @@ def _train_step(model: Any, augmentation: Any, optimizer: Any, loss_of: Any) -> 
     return step
 
 
-def predict(model: Any, images: NDArray[np.uint8], tick: Callable[[], None] | None = None) -> NDArray[np.float32]:
+def predict(
+    model: Any, images: NDArray[np.uint8], tick: Callable[[], None] | None = None
+) -> NDArray[np.float32]:
     """The model's output [n, 1] for uint8 images, in batches of EVALUATION_BATCH."""
     outputs: list[NDArray[np.float32]] = []
     for start in range(0, len(images), EVALUATION_BATCH):
@@ -142,8 +147,8 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the metrics of each epoch.
 
-    Writes a checkpoint after each epoch; one to resume from that does not fit is passed over with a warning. Raises
-    Stopped between batches when asked to stop, `training_failed` when the loss is no longer a number.
+    Writes a checkpoint after each epoch; one to resume from that does not fit is passed over with a warning.
+    Raises Stopped between batches when asked to stop, `training_failed` when the loss is no longer a number.
     """
     optimizer = keras.optimizers.Adam(options.learning_rate)
     optimizer.build(model.trainable_variables)
@@ -156,13 +161,16 @@ def fit(
             history = list(checkpoint.history)
             report.log(f'resumed after epoch {checkpoint.epoch} of {options.epochs}')
         except RecipeError as error:
-            # Such as one of a machine with other thread counts: starting anew costs time, going on would cost truth.
+            # Such as one of a machine with other thread counts: starting anew costs time, going on would cost
+            # truth.
             report.log(error.message, 'warning')
     batches = batches_per_epoch(len(train.images), options.batch_size)
     report.step += len(history) * batches
     for epoch in range(len(history), options.epochs):
         report.epoch = epoch + 1
-        losses, accuracies = _epoch(step_of, optimizer, train, options, epoch, report, seed_count(augmentation))
+        losses, accuracies = _epoch(
+            step_of, optimizer, train, options, epoch, report, seed_count(augmentation)
+        )
         outputs = predict(model, validation.images)
         val_loss, val_accuracy = binary_metrics(outputs, validation.labels)
         metrics = {

@@ -1,7 +1,7 @@
 """A camera: what turns light into the pixels of a class "real" picture.
 
-Lens blur, Bayer mosaic, photon and read noise, white balance error, demosaicing, tone curve. JPEG comes last and is
-shared with the other class (see `jpeg.py`).
+Lens blur, Bayer mosaic, photon and read noise, white balance error, demosaicing, tone curve. JPEG comes last
+and is shared with the other class (see `jpeg.py`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .scenes import FloatImage
+from .filters import FloatImage, blur
 
 _BAYER_LEVELS = 4095
 """The sensor's analogue-digital converter has 12 bits."""
 
 
 def tone_curve(linear: FloatImage, contrast: float) -> FloatImage:
-    """Linear light to display values 0..1: the sRGB transfer function, then an S-curve of strength `contrast`."""
+    """Linear light to display values 0..1: the sRGB transfer function, then an S-curve of strength
+    `contrast`.
+    """
     clipped = np.clip(linear, 0.0, 1.0)
     display = np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055)
     smooth = display * display * (3 - 2 * display)
@@ -46,7 +48,7 @@ _DEMOSAIC = {
 
 def photograph(linear: FloatImage, rng: np.random.Generator, contrast: float) -> FloatImage:
     """The display picture (0..1, same shape) that a camera makes of `linear` (height and width even)."""
-    light = cv2.GaussianBlur(linear, (0, 0), float(rng.uniform(0.3, 0.6)))
+    light = blur(linear, float(rng.uniform(0.3, 0.6)))
     row, column = int(rng.integers(0, 2)), int(rng.integers(0, 2))
     mosaic = _bayer(light, row, column)
     full_well = rng.uniform(500, 2_500)

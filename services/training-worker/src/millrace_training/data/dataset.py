@@ -1,4 +1,6 @@
-"""A dataset version in memory: three splits with their digest, from a generator's files or a user's pictures."""
+"""A dataset version in memory: three splits with their digest, from a generator's files or a user's
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RecipeError
+from millrace_training.errors import RecipeError
+
 from .images import CLASSES, ImageSet
 from .manifest import MANIFEST, read_manifest
 from .shards import read_shard
@@ -50,7 +53,7 @@ def _check(split: str, images: ImageSet) -> None:
         if not np.any(images.labels == label):
             raise RecipeError(
                 'dataset_unusable',
-                f'The {split} split has no image of the class {name}; both classes are needed to train and measure.',
+                f'The {split} split has no image of the class {name}; both are needed to train and measure.',
             )
 
 
@@ -85,6 +88,7 @@ def _check_groups(splits: dict[str, ImageSet]) -> None:
         for group in set(images.groups.tolist()):
             if group in seen:
                 raise RecipeError(
-                    'dataset_unusable', f'{group} is in the splits {seen[group]} and {split}; keep each in one.'
+                    'dataset_unusable',
+                    f'{group} is in the splits {seen[group]} and {split}; keep each in one.',
                 )
             seen[group] = split

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import RecipeError
+from millrace_training.errors import RecipeError
 
 IMAGE_SIZE = 224
 """Side in pixels of each image that a model sees."""
@@ -55,8 +55,9 @@ class ImageSet:
 def decode(data: bytes, name: str) -> NDArray[np.uint8]:
     """One image file as [224, 224, 3] uint8 RGB.
 
-    A picture of another size is cut to its centre; one that is too small is enlarged first. Cutting rather than
-    shrinking keeps the traces that tell the classes apart. Raises `dataset_unusable`, with `name` in the message.
+    A picture of another size is cut to its centre; one that is too small is enlarged first. Cutting rather
+    than shrinking keeps the traces that tell the classes apart. Raises `dataset_unusable`, with `name` in the
+    message.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -71,7 +72,10 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
         ) from error
     if min(picture.size) < IMAGE_SIZE:
         scale = IMAGE_SIZE / min(picture.size)
-        wider = (max(IMAGE_SIZE, round(picture.width * scale)), max(IMAGE_SIZE, round(picture.height * scale)))
+        wider = (
+            max(IMAGE_SIZE, round(picture.width * scale)),
+            max(IMAGE_SIZE, round(picture.height * scale)),
+        )
         picture = picture.resize(wider, Image.Resampling.BICUBIC)
     left, top = (picture.width - IMAGE_SIZE) // 2, (picture.height - IMAGE_SIZE) // 2
     return np.asarray(picture.crop((left, top, left + IMAGE_SIZE, top + IMAGE_SIZE)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .scenes import FloatImage
+from .filters import FloatImage
 
 QUALITY_RANGE = (82, 94)
 """JPEG qualities, both ends included; the two pictures of a pair share theirs."""
@@ -32,7 +32,9 @@ def encode(pixels: NDArray[np.uint8], quality: int, chroma_halved: bool) -> byte
     return buffer.getvalue()
 
 
-def encode_to_size(make: Callable[[float], FloatImage], wanted_bytes: int, quality: int, chroma_halved: bool) -> bytes:
+def encode_to_size(
+    make: Callable[[float], FloatImage], wanted_bytes: int, quality: int, chroma_halved: bool
+) -> bytes:
     """The file of `make(gain)` whose size is nearest to `wanted_bytes`; size must grow with the gain."""
     low, high = _GAIN_RANGE
     best = b''

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from ..digests import canonical_json, list_files, sha256_file, sha256_json
-from ..errors import RecipeError
+from millrace_training.digests import canonical_json, list_files, sha256_file, sha256_json
+from millrace_training.errors import RecipeError
+
 from .images import CLASSES, IMAGE_SIZE
 
 FORMAT = 'millrace-images-v1'
@@ -37,7 +38,9 @@ def schema() -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, generator: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
-    """Write `manifest.json` over the files already in `folder`; returns it. Bytes repeat for equal content."""
+    """Write `manifest.json` over the files already in `folder`; returns it. Bytes repeat for equal
+    content.
+    """
     files = [entry for entry in list_files(folder) if entry['path'] != MANIFEST]
     manifest: dict[str, Any] = {
         'format': FORMAT,
@@ -51,7 +54,9 @@ def write_manifest(folder: Path, generator: dict[str, Any], counts: dict[str, An
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read `manifest.json` and check each file's size and digest; raises `dataset_unusable` with the reason."""
+    """Read `manifest.json` and check each file's size and digest; raises `dataset_unusable` with the
+    reason.
+    """
     try:
         manifest = cast('dict[str, Any]', json.loads((folder / MANIFEST).read_text('utf-8')))
         files = cast('list[dict[str, Any]]', manifest['files'])
@@ -68,7 +73,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 )
             if sha256_file(path) != entry['sha256']:
                 raise RecipeError(
-                    'dataset_unusable', f'{entry["path"]} is corrupted (digest differs); fetch the dataset again.'
+                    'dataset_unusable',
+                    f'{entry["path"]} is corrupted (digest differs); fetch the dataset again.',
                 )
         if sha256_json(files) != manifest['contentDigest']:
             raise RecipeError('dataset_unusable', f'{MANIFEST} has been changed; fetch the dataset again.')
@@ -77,5 +83,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             'dataset_unusable', f'{MANIFEST} is missing or unreadable; generate or upload the dataset again.'
         ) from error
     if known != FORMAT:
-        raise RecipeError('dataset_unusable', f'{MANIFEST} has the format {known}; this recipe reads {FORMAT}.')
+        raise RecipeError(
+            'dataset_unusable', f'{MANIFEST} has the format {known}; this recipe reads {FORMAT}.'
+        )
     return manifest

@@ -1,4 +1,6 @@
-"""The colour photographs that scikit-image, scikit-learn and matplotlib carry inside their wheels (nothing is fetched)."""
+"""The colour photographs that scikit-image, scikit-learn and matplotlib carry inside their wheels (nothing is
+fetched).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import RecipeError
+from millrace_training.errors import RecipeError
 
 PHOTOGRAPHS: dict[str, tuple[str, str, str]] = {
     'astronaut': ('skimage', 'data/astronaut.png', 'train'),
@@ -33,6 +35,8 @@ def read_photograph(name: str) -> NDArray[np.uint8]:
     # Found without importing the packages, which would take seconds.
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise RecipeError('environment_unusable', f'The package {package} is missing; make the environment again.')
+        raise RecipeError(
+            'environment_unusable', f'The package {package} is missing; make the environment again.'
+        )
     with Image.open(Path(spec.origin).parent / file) as picture:
         return np.asarray(picture.convert('RGB'))

@@ -1,7 +1,7 @@
 """Procedural scenes: pictures in linear light that nobody has photographed.
 
-A scene is drawn once at `SCENE_SIZE` and cut into several views, so that a split by scene keeps every view of a
-scene on one side. All randomness comes from the generator that the caller passes in.
+A scene is drawn once at `SCENE_SIZE` and cut into several views, so that a split by scene keeps every view of
+a scene on one side. All randomness comes from the generator that the caller passes in.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatImage = NDArray[np.float32]
-"""[height, width, 3], float32."""
+from .filters import FloatImage, blur
 
 SCENE_SIZE = 512
 """Side of a scene in pixels."""
@@ -22,8 +21,12 @@ _SUBPIXEL_BITS = 3
 """Polygons are drawn with 1/8 pixel precision and anti-aliased edges."""
 
 
-def _noise(rng: np.random.Generator, size: int, coarse: int, octaves: int, gain: float) -> NDArray[np.float32]:
-    """A fractal field [size, size] with mean 0 and standard deviation 1, from `coarse` cells a side upwards."""
+def _noise(
+    rng: np.random.Generator, size: int, coarse: int, octaves: int, gain: float
+) -> NDArray[np.float32]:
+    """A fractal field [size, size] with mean 0 and standard deviation 1, from `coarse` cells a side
+    upwards.
+    """
     field = np.zeros((size, size), np.float32)
     weight = 1.0
     cells = coarse
@@ -67,7 +70,9 @@ def _sky(rng: np.random.Generator, size: int) -> FloatImage:
     """A vertical gradient with clouds."""
     top, bottom = _colour(rng, 0.15, 0.6), _colour(rng, 0.35, 0.9)
     ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
-    image = np.ascontiguousarray(np.broadcast_to(top + ramp * (bottom - top), (size, size, 3)))
+    image: FloatImage = np.ascontiguousarray(
+        np.broadcast_to(top + ramp * (bottom - top), (size, size, 3)), np.float32
+    )
     clouds = np.clip(_noise(rng, size, 3, 6, 0.55) - np.float32(rng.uniform(0.0, 1.2)), 0, 1)[..., None]
     image += clouds * np.float32(rng.uniform(0.2, 0.9)) * (np.float32(0.9) - image)
     return image
@@ -93,7 +98,9 @@ def _city(rng: np.random.Generator, size: int) -> FloatImage:
         left, width = rng.uniform(-40, size), rng.uniform(60, 190)
         top = rng.uniform(20, size * 0.7)
         lean = rng.uniform(-0.04, 0.04) * size
-        front = np.array([[left + lean, top], [left + width + lean, top], [left + width, size + 4], [left, size + 4]])
+        front = np.array(
+            [[left + lean, top], [left + width + lean, top], [left + width, size + 4], [left, size + 4]]
+        )
         wall = _textured(rng, size, _colour(rng, 0.05, 0.6), float(rng.uniform(0.05, 0.3)))
         _paint(image, _mask(size, [front.astype(np.float32)]), wall)
         pitch_x, pitch_y = rng.uniform(12, 34), rng.uniform(14, 40)
@@ -101,8 +108,10 @@ def _city(rng: np.random.Generator, size: int) -> FloatImage:
         for x in np.arange(left + 6, left + width - pitch_x * 0.6, pitch_x):
             for y in np.arange(top + 8, size, pitch_y):
                 shift = lean * (1 - (y - top) / max(size - top, 1))
-                box = np.array([[0, 0], [pitch_x * 0.55, 0], [pitch_x * 0.55, pitch_y * 0.6], [0, pitch_y * 0.6]])
-                windows.append((box + [x + shift, y]).astype(np.float32))
+                box = np.array(
+                    [[0, 0], [pitch_x * 0.55, 0], [pitch_x * 0.55, pitch_y * 0.6], [0, pitch_y * 0.6]]
+                )
+                windows.append((box + np.array([x + shift, y])).astype(np.float32))
         _paint(image, _mask(size, windows), _colour(rng, 0.02, 0.7))
     return image
 
@@ -122,7 +131,9 @@ def _still_life(rng: np.random.Generator, size: int) -> FloatImage:
         depth = np.sqrt(np.clip(1 - inside, 0, 1))
         shade = np.clip(dx * light[0] + dy * light[1] + depth * abs(light[2]), 0, 1).astype(np.float32)
         grain = np.exp(np.float32(rng.uniform(0, 0.25)) * roughness)
-        surface = ((np.float32(0.15) + np.float32(0.85) * shade) * grain)[..., None] * _colour(rng, 0.15, 0.85)
+        surface = ((np.float32(0.15) + np.float32(0.85) * shade) * grain)[..., None] * _colour(
+            rng, 0.15, 0.85
+        )
         shadow = np.clip(1 - np.sqrt((dx - 0.35) ** 2 + ((dy - 0.45) / 0.8) ** 2), 0, 1)[..., None]
         image *= 1 - np.float32(0.5) * shadow.astype(np.float32)
         _paint(image, cover, surface)
@@ -138,7 +149,9 @@ def _foliage(rng: np.random.Generator, size: int) -> FloatImage:
         for _ in range(int(rng.integers(40, 120))):
             angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(8, 42)
             turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-            leaf = np.array([[-1, 0], [-0.3, 0.28], [0.4, 0.22], [1, 0], [0.4, -0.22], [-0.3, -0.28]]) * length
+            leaf = (
+                np.array([[-1, 0], [-0.3, 0.28], [0.4, 0.22], [1, 0], [0.4, -0.22], [-0.3, -0.28]]) * length
+            )
             leaves.append((leaf @ turn + rng.uniform(0, size, 2)).astype(np.float32))
         shade = np.exp(np.float32(0.35) * _noise(rng, size, 12, 4, 0.7))[..., None]
         _paint(image, _mask(size, leaves), shade * colour)
@@ -148,7 +161,9 @@ def _foliage(rng: np.random.Generator, size: int) -> FloatImage:
 def _mosaic(rng: np.random.Generator, size: int) -> FloatImage:
     """Cells of a jittered grid, each with its own colour: tiles, stones, fabric."""
     cells = int(rng.integers(6, 22))
-    centres = (np.stack(np.meshgrid(np.arange(cells), np.arange(cells)), -1) + rng.uniform(0.1, 0.9, (cells, cells, 2)))
+    centres = np.stack(np.meshgrid(np.arange(cells), np.arange(cells)), -1) + rng.uniform(
+        0.1, 0.9, (cells, cells, 2)
+    )
     base, spread = _colour(rng, 0.1, 0.6), rng.uniform(0.1, 0.7)
     colours = np.clip(base * np.exp(rng.normal(0, spread, (cells * cells, 3))), 0.01, 1).astype(np.float32)
     canvas = np.zeros((size, size), np.uint8)
@@ -156,7 +171,7 @@ def _mosaic(rng: np.random.Generator, size: int) -> FloatImage:
     canvas[np.clip(seeds[:, 1], 0, size - 1), np.clip(seeds[:, 0], 0, size - 1)] = 1
     _, labels = cv2.distanceTransformWithLabels(1 - canvas, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP)
     image = colours[labels % len(colours)]
-    image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.6, 1.4)))
+    image = blur(image, float(rng.uniform(0.6, 1.4)))
     return image * np.exp(np.float32(rng.uniform(0.05, 0.3)) * _noise(rng, size, 10, 5, 0.75))[..., None]
 
 
@@ -170,7 +185,9 @@ _KINDS: tuple[Callable[[np.random.Generator, int], FloatImage], ...] = (
 
 
 def draw_scene(rng: np.random.Generator, kind: int) -> FloatImage:
-    """One scene [512, 512, 3] in linear light, about 0..1; `kind` picks the way it is drawn (any integer >= 0)."""
+    """One scene [512, 512, 3] in linear light, about 0..1; `kind` picks the way it is drawn (any integer >=
+    0).
+    """
     image = _KINDS[kind % len(_KINDS)](rng, SCENE_SIZE)
     exposure = np.float32(rng.uniform(0.28, 0.5)) / max(float(np.mean(image)), 1e-3)
     # Light falls unevenly on every real surface, so no scene stays perfectly flat.

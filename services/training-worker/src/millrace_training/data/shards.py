@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import RecipeError
+from millrace_training.errors import RecipeError
+
 from .images import CLASSES, ImageSet
 
 _COLUMNS = ('encoded', 'offsets', 'labels', 'groups', 'sources', 'traces')
@@ -55,5 +57,5 @@ def read_shard(path: Path) -> ImageSet:
     if labels.dtype != np.uint8 or np.any(labels >= len(CLASSES)):
         raise _refuse(path, f'has labels outside 0..{len(CLASSES) - 1}')
     data = encoded.tobytes()
-    files = [data[int(start) : int(end)] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    files = [data[int(start) : int(end)] for start, end in pairwise(offsets)]
     return ImageSet(files, labels, columns['groups'], columns['sources'], columns['traces'])

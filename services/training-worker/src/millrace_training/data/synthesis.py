@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import photograph, tone_curve
+from .filters import FloatImage
 from .generator import FAMILIES, MARGIN, match, synthesise
 from .images import IMAGE_SIZE, ImageSet
 from .jpeg import QUALITY_RANGE, encode, encode_to_size, to_pixels
 from .photographs import PHOTOGRAPHS, read_photograph
-from .scenes import FloatImage, draw_scene
+from .scenes import draw_scene
 
 SPLITS = ('train', 'validation', 'heldout')
 
@@ -44,8 +45,8 @@ class Group:
 def plan_groups(views: dict[str, int]) -> list[Group]:
     """Which scenes and photographs give how many views, for `views` of each split; the order is fixed.
 
-    Scenes count from 0 in each split and their streams differ by split, so the held-out pictures of a seed do not
-    depend on how many there are to train.
+    Scenes count from 0 in each split and their streams differ by split, so the held-out pictures of a seed do
+    not depend on how many there are to train.
     """
     groups: list[Group] = []
     for split in SPLITS:
@@ -63,7 +64,9 @@ def plan_groups(views: dict[str, int]) -> list[Group]:
     return groups
 
 
-def _pair(real: FloatImage, display: FloatImage, rng: np.random.Generator, family: int) -> tuple[bytes, bytes]:
+def _pair(
+    real: FloatImage, display: FloatImage, rng: np.random.Generator, family: int
+) -> tuple[bytes, bytes]:
     """The two files of a view: `real` [224, 224, 3] and the generated picture of the same content."""
     quality = int(rng.integers(QUALITY_RANGE[0], QUALITY_RANGE[1] + 1))
     halved = bool(rng.integers(0, 2))
@@ -74,8 +77,9 @@ def _pair(real: FloatImage, display: FloatImage, rng: np.random.Generator, famil
 
 def _cut(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
     """A random window [240, 240, 3], mirrored half of the time."""
-    top = int(rng.integers(0, picture.shape[0] - _VIEW_SIZE + 1))
-    left = int(rng.integers(0, picture.shape[1] - _VIEW_SIZE + 1))
+    height, width = int(picture.shape[0]), int(picture.shape[1])
+    top = int(rng.integers(0, height - _VIEW_SIZE + 1))
+    left = int(rng.integers(0, width - _VIEW_SIZE + 1))
     window = picture[top : top + _VIEW_SIZE, left : left + _VIEW_SIZE]
     return np.ascontiguousarray(window[:, ::-1] if rng.integers(0, 2) else window)
 
@@ -109,7 +113,9 @@ def _make_views(group: Group, seed: int) -> list[tuple[bytes, bytes, int]]:
 def synthesise_split(
     groups: list[Group], seed: int, workers: int, on_group: Callable[[Group], None]
 ) -> ImageSet:
-    """Make all views of `groups` (one split) with `workers` threads; the result does not depend on their number."""
+    """Make all views of `groups` (one split) with `workers` threads; the result does not depend on their
+    number.
+    """
     cv2.setNumThreads(1)
     files: list[bytes] = []
     labels: list[int] = []
@@ -117,7 +123,8 @@ def synthesise_split(
     sources: list[str] = []
     traces: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
-        for group, views in zip(groups, pool.map(lambda group: _make_views(group, seed), groups), strict=True):
+        made = pool.map(_make_views, groups, [seed] * len(groups))
+        for group, views in zip(groups, made, strict=True):
             for real, generated, family in views:
                 files += [real, generated]
                 labels += [0, 1]
@@ -127,5 +134,3 @@ def synthesise_split(
             on_group(group)
     text: Callable[[list[str]], NDArray[np.str_]] = np.array
     return ImageSet(files, np.array(labels, np.uint8), text(names), text(sources), text(traces))
-
-

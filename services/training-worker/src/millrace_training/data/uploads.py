@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..digests import sha256_json
-from ..errors import RecipeError
+from millrace_training.digests import sha256_json
+from millrace_training.errors import RecipeError
+
 from .images import CLASSES, ImageSet, decode
 
 MIN_IMAGES_PER_CLASS = 10
@@ -45,7 +46,9 @@ def _from_folder(folder: Path) -> Iterator[tuple[str, int, bytes]]:
         label = _label(name)
         if label is not None and path.is_file() and not path.is_symlink():
             if path.stat().st_size > MAX_IMAGE_BYTES:
-                raise RecipeError('dataset_unusable', f'{name} is over {MAX_IMAGE_BYTES} bytes; make it smaller.')
+                raise RecipeError(
+                    'dataset_unusable', f'{name} is over {MAX_IMAGE_BYTES} bytes; make it smaller.'
+                )
             yield name, label, path.read_bytes()
 
 
@@ -58,7 +61,8 @@ def _from_zip(path: Path) -> Iterator[tuple[str, int, bytes]]:
                     continue
                 if entry.file_size > MAX_IMAGE_BYTES:
                     raise RecipeError(
-                        'dataset_unusable', f'{entry.filename} is over {MAX_IMAGE_BYTES} bytes; make it smaller.'
+                        'dataset_unusable',
+                        f'{entry.filename} is over {MAX_IMAGE_BYTES} bytes; make it smaller.',
                     )
                 # Nothing is unpacked to disk, so a name cannot lead out of the dataset.
                 yield entry.filename, label, archive.read(entry)
@@ -71,7 +75,9 @@ def _source(folder: Path) -> Iterator[tuple[str, int, bytes]]:
     if len(archives) == 1:
         return _from_zip(archives[0])
     if archives:
-        raise RecipeError('dataset_unusable', 'The dataset holds several zip files; upload one with real/ and ai/.')
+        raise RecipeError(
+            'dataset_unusable', 'The dataset holds several zip files; upload one with real/ and ai/.'
+        )
     return _from_folder(folder)
 
 
@@ -87,20 +93,24 @@ def read_upload(folder: Path) -> tuple[dict[str, ImageSet], str]:
         total += len(data)
         if total > MAX_TOTAL_BYTES or len(found) >= MAX_IMAGES:
             raise RecipeError(
-                'dataset_unusable', f'The dataset is over {MAX_IMAGES} images or {MAX_TOTAL_BYTES} bytes; make it smaller.'
+                'dataset_unusable',
+                f'The dataset is over {MAX_IMAGES} images or {MAX_TOTAL_BYTES} bytes; make it smaller.',
             )
         digest = hashlib.sha256(data).hexdigest()
         if digest in found and found[digest][0] != label:
             raise RecipeError(
-                'dataset_unusable', f'{name} and {found[digest][1]} are the same file in both classes; remove one.'
+                'dataset_unusable',
+                f'{name} and {found[digest][1]} are the same file in both classes; remove one.',
             )
         found.setdefault(digest, (label, name, data))
-    per_class = [sorted(key for key, item in found.items() if item[0] == label) for label in range(len(CLASSES))]
+    per_class = [
+        sorted(key for key, item in found.items() if item[0] == label) for label in range(len(CLASSES))
+    ]
     for name, digests in zip(CLASSES, per_class, strict=True):
         if len(digests) < MIN_IMAGES_PER_CLASS:
             raise RecipeError(
                 'dataset_unusable',
-                f'The folder {name}/ holds {len(digests)} different images; at least {MIN_IMAGES_PER_CLASS} are needed.',
+                f'The folder {name}/ holds {len(digests)} different images; it needs {MIN_IMAGES_PER_CLASS}.',
             )
     splits: dict[str, ImageSet] = {}
     start = 0.0

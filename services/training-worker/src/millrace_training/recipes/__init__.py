@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from ..errors import RecipeError
+from millrace_training.errors import RecipeError
+
 from . import verichain
 from .base import Recipe
 
@@ -20,5 +21,7 @@ def get_recipe(name: str) -> Recipe:
     """The recipe called `name`; raises `unknown_recipe`."""
     recipe = _RECIPES.get(name)
     if recipe is None:
-        raise RecipeError('unknown_recipe', f'There is no recipe {name!r}; known are {", ".join(recipe_names())}.')
+        raise RecipeError(
+            'unknown_recipe', f'There is no recipe {name!r}; known are {", ".join(recipe_names())}.'
+        )
     return recipe

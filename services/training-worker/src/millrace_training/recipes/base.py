@@ -11,12 +11,14 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from ..errors import RecipeError
-from ..events import Reporter
+from millrace_training.errors import RecipeError
+from millrace_training.events import Reporter
 
 
 class Params(BaseModel):
-    """Base of a recipe's parameters: camelCase on the wire, no unknown field, no NaN, no silent conversion."""
+    """Base of a recipe's parameters: camelCase on the wire, no unknown field, no NaN, no silent
+    conversion.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -45,7 +47,8 @@ class Job:
 class Recipe(Protocol):
     """The interface of `recipes/<name>.py`, which a module fulfils by its functions and constants.
 
-    `load` gives what `train` and `evaluate` read, `build` what they work on; what those are is the recipe's own affair.
+    `load` gives what `train` and `evaluate` read, `build` what they work on; what those are is the recipe's
+    own affair.
     """
 
     NAME: str
@@ -70,7 +73,8 @@ def parse_params(kind: type[P], values: dict[str, Any]) -> P:
         return kind.model_validate(values, by_name=False)
     except ValidationError as error:
         faults = '; '.join(
-            f'{".".join(str(part) for part in fault["loc"]) or "params"}: {fault["msg"]}' for fault in error.errors()
+            f'{".".join(str(part) for part in fault["loc"]) or "params"}: {fault["msg"]}'
+            for fault in error.errors()
         )
         raise RecipeError('invalid_params', f'The parameters are not valid: {faults}.') from error
 

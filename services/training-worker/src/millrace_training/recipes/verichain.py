@@ -4,9 +4,9 @@
 # TensorFlow and Keras ship no complete types.
 """VeriChain: does a picture come from a camera (0, "real") or from a picture generator (1, "ai")?
 
-Model: input [n, 224, 224, 3] float32 with pixel values 0..255, output [n, 1] float32, the probability of "ai". The
-picture less its own 3 x 3 mean (traces are in the fine detail), three convolutions, global average pooling, one dense
-unit: 28,121 weights. The data are described in docs/verichain-data.md.
+Model: input [n, 224, 224, 3] float32 with pixel values 0..255, output [n, 1] float32, the probability of
+"ai". The picture less its own 3 x 3 mean (traces are in the fine detail), three convolutions, global average
+pooling, one dense unit: 28,121 weights. The data are described in docs/verichain-data.md.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from . import base
 from .base import Job, json_params, rounded
 
 if TYPE_CHECKING:
-    from ..data.dataset import Dataset
-    from ..export import Exported
-    from ..events import Reporter
+    from millrace_training.data.dataset import Dataset
+    from millrace_training.events import Reporter
+    from millrace_training.export import Exported
 
 NAME = 'verichain'
 VERSION = '1.0.0'
@@ -42,7 +42,9 @@ class VeriChainParams(base.Params):
     """Parameters of a training."""
 
     epochs: int = Field(5, ge=1, le=200, description='Passes over the training images')
-    samples: int = Field(500, ge=20, le=20_000, description='Train and validation images used at most, 80 to 20')
+    samples: int = Field(
+        500, ge=20, le=20_000, description='Train and validation images used at most, 80 to 20'
+    )
     seed: int = Field(1, ge=0, le=2**32 - 1, description='Weights, order and augmentation follow from it')
     batch_size: int = Field(32, ge=1, le=256, description='Images in a step')
     learning_rate: float = Field(0.004, gt=0, le=1, description='Peak of the cosine schedule of Adam')
@@ -63,14 +65,16 @@ DatasetParams = VeriChainDatasetParams
 
 def generate(params: VeriChainDatasetParams, out_dir: Path, report: Reporter) -> dict[str, Any]:
     """Write a dataset version into `out_dir` and return its manifest; equal parameters give equal bytes."""
-    from ..data.manifest import SCHEMA, schema, write_manifest
-    from ..data.shards import write_shard
-    from ..data.synthesis import SPLITS, plan_groups, synthesise_split
-    from ..digests import canonical_json
+    from millrace_training.data.manifest import SCHEMA, schema, write_manifest
+    from millrace_training.data.shards import write_shard
+    from millrace_training.data.synthesis import SPLITS, plan_groups, synthesise_split
+    from millrace_training.digests import canonical_json
 
     pairs = params.samples // 2
     train = round(pairs * 0.8)
-    groups = plan_groups({'train': train, 'validation': pairs - train, 'heldout': params.heldout_samples // 2})
+    groups = plan_groups(
+        {'train': train, 'validation': pairs - train, 'heldout': params.heldout_samples // 2}
+    )
     report.total_steps = sum(group.views for group in groups)
     out_dir.mkdir(parents=True, exist_ok=True)
     counts: dict[str, Any] = {}
@@ -100,7 +104,7 @@ def generate(params: VeriChainDatasetParams, out_dir: Path, report: Reporter) ->
 
 def load(folder: Path, params: VeriChainParams) -> Dataset:
     """The dataset version in `folder`, checked; raises `dataset_unusable`."""
-    from ..data.dataset import load_dataset
+    from millrace_training.data.dataset import load_dataset
 
     return load_dataset(folder, params.samples)
 
@@ -108,7 +112,8 @@ def load(folder: Path, params: VeriChainParams) -> Dataset:
 class Augmentation:
     """Random mirroring of every image of a batch, and a small turn and zoom of a quarter of them.
 
-    Turning and zooming resample the pixels and so wipe out the very traces to be learned; three quarters keep them.
+    Turning and zooming resample the pixels and so wipe out the very traces to be learned; three quarters keep
+    them.
     """
 
     def __init__(self, seed: int) -> None:
@@ -131,7 +136,9 @@ class Augmentation:
 
 
 def build(params: VeriChainParams) -> tuple[Any, Augmentation]:
-    """The model with weights drawn from the seed, and the augmentation to train it with (never part of the model)."""
+    """The model with weights drawn from the seed, and the augmentation to train it with (never part of the
+    model).
+    """
     import keras
 
     layers = keras.layers
@@ -141,7 +148,7 @@ def build(params: VeriChainParams) -> tuple[Any, Augmentation]:
     x = layers.Rescaling(10.0, name='detail')(layers.Subtract(name='residual')([image, mean]))
     plan = ((24, 6, 4), (32, 3, 2), (64, 3, 1))
     for index, (filters, size, stride) in enumerate(plan, start=1):
-        initial = keras.initializers.GlorotUniform(seed=params.seed % 2**31 + index)
+        initial: Any = keras.initializers.GlorotUniform(seed=params.seed % 2**31 + index)
         x = layers.Conv2D(
             filters,
             size,
@@ -160,9 +167,11 @@ def build(params: VeriChainParams) -> tuple[Any, Augmentation]:
 def train(
     model: tuple[Any, Augmentation], data: Dataset, params: VeriChainParams, job: Job, report: Reporter
 ) -> list[dict[str, float]]:
-    """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics of each epoch."""
-    from ..runtime import threads_from_env
-    from ..training import Examples, FitOptions, Place, fit
+    """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics of each
+    epoch.
+    """
+    from millrace_training.runtime import threads_from_env
+    from millrace_training.training import Examples, FitOptions, Place, fit
 
     threads = threads_from_env()
     identity = {
@@ -183,8 +192,8 @@ def train(
 
 def evaluate(model: tuple[Any, Augmentation], data: Dataset, report: Reporter) -> dict[str, Any]:
     """Accuracy on the held-out images with its 95 % Wilson interval, in all and by source and trace."""
-    from ..metrics import wilson_interval
-    from ..training import binary_metrics, predict
+    from millrace_training.metrics import wilson_interval
+    from millrace_training.training import binary_metrics, predict
 
     heldout = data.heldout
     labels = heldout.labels.astype('float32')[:, None]
@@ -196,7 +205,11 @@ def evaluate(model: tuple[Any, Augmentation], data: Dataset, report: Reporter) -
     def part(mask: Any) -> dict[str, Any]:
         successes, trials = int(right[mask].sum()), int(mask.sum())
         low, high = wilson_interval(successes, trials)
-        return {'accuracy': rounded(successes / trials), 'interval95': [rounded(low), rounded(high)], 'images': trials}
+        return {
+            'accuracy': rounded(successes / trials),
+            'interval95': [rounded(low), rounded(high)],
+            'images': trials,
+        }
 
     return {
         **part(heldout.labels >= 0),
@@ -209,7 +222,9 @@ def evaluate(model: tuple[Any, Augmentation], data: Dataset, report: Reporter) -
             'aiAsAi': int((said & (heldout.labels == 1)).sum()),
         },
         'bySource': {name: part(heldout.sources == name) for name in sorted(set(heldout.sources.tolist()))},
-        'byTrace': {name: part(heldout.traces == name) for name in sorted(set(heldout.traces.tolist())) if name},
+        'byTrace': {
+            name: part(heldout.traces == name) for name in sorted(set(heldout.traces.tolist())) if name
+        },
     }
 
 
@@ -217,8 +232,8 @@ def export(model: tuple[Any, Augmentation], data: Dataset, out_dir: Path) -> Exp
     """Write the model and held-out samples of both classes and all sources into `out_dir`."""
     import numpy as np
 
-    from ..export import Samples, export_model
-    from ..training import predict
+    from millrace_training.export import Samples, export_model
+    from millrace_training.training import predict
 
     heldout = data.heldout
     # Sources and classes take turns, so that the first few images already show all of them.

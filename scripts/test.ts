@@ -6,7 +6,7 @@ import { runScript } from './lib/command-line.ts';
 import { prepareEnvironments } from './lib/environments.ts';
 import { pythonSteps } from './lib/python-steps.ts';
 import { createReporter } from './lib/reporter.ts';
-import { runStep, type Step, type StepResult, summarise } from './lib/steps.ts';
+import { runSteps, type Step, summarise } from './lib/steps.ts';
 
 const USAGE = `npm test [-- OPTIONS] [PATH...]
 
@@ -52,28 +52,20 @@ async function main(): Promise<number> {
     ...(withJest ? [jestStep(passed, withCoverage)] : []),
     ...(withPython ? pythonSteps(environments, withCoverage) : []),
   ];
-  return runSteps(steps);
+  return runWithServers(steps);
 }
 
 /** Both runners use one set of servers; it ends with the run, also on Ctrl-C. */
-async function runSteps(steps: readonly Step[]): Promise<number> {
+async function runWithServers(steps: readonly Step[]): Promise<number> {
   const run = await startTestInfra();
   process.env[TEST_INFRA_VARIABLE] = JSON.stringify(run.infra);
-  let isInterrupted = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      isInterrupted = true;
-    });
-  }
-  const results: StepResult[] = [];
-  for (const step of steps) if (!isInterrupted) results.push(await runStep(step));
+  const results = await runSteps(steps);
   const leftover = await run.stop().then(
     () => null,
     (error: Error) => error.message,
   );
   if (leftover) results.push({ name: 'clean-up', isPassed: false, elapsedMs: 0, closing: leftover });
-  const status = summarise('tests', results);
-  return isInterrupted ? 1 : status;
+  return summarise('tests', results);
 }
 
 await runScript(main);

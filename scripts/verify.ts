@@ -3,7 +3,7 @@ import { type Environment, type EnvironmentName, pythonPath, REPOSITORY_ROOT } f
 import { runScript } from './lib/command-line.ts';
 import { prepareEnvironments } from './lib/environments.ts';
 import { createReporter } from './lib/reporter.ts';
-import { runStep, type Step, type StepResult, summarise } from './lib/steps.ts';
+import { runSteps, type Step, summarise } from './lib/steps.ts';
 
 const USAGE = `npm run verify
 
@@ -66,7 +66,6 @@ await runScript(async () => {
     return 0;
   }
   const environments = await prepareEnvironments(['dev', 'training', 'conversion'], createReporter());
-  const results: StepResult[] = [];
-  for (const step of steps(environments)) results.push(await runStep(step));
+  const results = await runSteps(steps(environments));
   return summarise('verify', results);
 });

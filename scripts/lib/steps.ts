@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { REPOSITORY_ROOT } from '@millrace/embedded';
 import { duration } from './format.ts';
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** A command that a check consists of. */
 export type Step = {
   name: string;
@@ -15,8 +17,20 @@ export type Step = {
 /** How a step ended. */
 export type StepResult = { name: string; isPassed: boolean; elapsedMs: number; closing: string };
 
-/** Runs a step with its output passed on as it comes; a step that cannot be run has failed. */
-export async function runStep(step: Step): Promise<StepResult> {
+/** Runs steps one after another, all of them whatever fails; Ctrl-C or SIGTERM ends the current one and the run. */
+export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
+  const abort = new AbortController();
+  const interrupt = (): void => abort.abort();
+  for (const signal of SIGNALS) process.on(signal, interrupt);
+  const results: StepResult[] = [];
+  for (const step of steps) if (!abort.signal.aborted) results.push(await runStep(step, abort.signal));
+  for (const signal of SIGNALS) process.off(signal, interrupt);
+  if (abort.signal.aborted) results.push({ name: 'interrupted', isPassed: false, elapsedMs: 0, closing: '' });
+  return results;
+}
+
+/** A step whose output is passed on as it comes; one that cannot be run or was interrupted has failed. */
+async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
   process.stdout.write(`\n=== ${step.name}\n`);
   const start = performance.now();
   let closing = '';
@@ -25,6 +39,8 @@ export async function runStep(step: Step): Promise<StepResult> {
     env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}), ...step.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  const end = (): boolean => child.kill('SIGTERM');
+  signal.addEventListener('abort', end, { once: true });
   const passOn = (from: NodeJS.ReadableStream, to: NodeJS.WriteStream): void => {
     from.on('data', (chunk: Buffer) => {
       to.write(chunk);
@@ -41,6 +57,7 @@ export async function runStep(step: Step): Promise<StepResult> {
     });
     child.once('close', (code) => resolve(code === 0));
   });
+  signal.removeEventListener('abort', end);
   return { name: step.name, isPassed, elapsedMs: performance.now() - start, closing };
 }
 

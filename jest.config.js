@@ -16,7 +16,7 @@ export default {
   testMatch: ['<rootDir>/{libs,services,infra}/**/test/**/*.test.ts', '<rootDir>/tests/**/*.test.ts'],
   transform: { '^.+\\.ts$': swc('es6'), '/node_modules/cookie/.+\\.js$': swc('commonjs') },
   transformIgnorePatterns: ['/node_modules/(?!(cookie)/)'],
-  modulePathIgnorePatterns: ['/.millrace/', '/coverage/'],
+  modulePathIgnorePatterns: ['/.millrace/', '/coverage/', '<rootDir>/libs/[^/]+/dist/'],
   globalSetup: '<rootDir>/libs/testing/src/global-setup.ts',
   globalTeardown: '<rootDir>/libs/testing/src/global-teardown.ts',
   testTimeout: 60_000,

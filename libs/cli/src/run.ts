@@ -14,6 +14,7 @@ import { verifyCommand } from './commands/verify.ts';
 import { findConnection } from './connection.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import { plain } from './format.ts';
+import { packageVersion } from './version.ts';
 
 const commands: readonly Command[] = [
   statusCommand,
@@ -47,6 +48,10 @@ export async function runCli(args: readonly string[], around: Surroundings): Pro
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     around.write(`${overview()}\n`);
     return name === undefined ? exitCodes.usage : exitCodes.ok;
+  }
+  if (name === '--version') {
+    around.write(`${packageVersion()}\n`);
+    return exitCodes.ok;
   }
   const command = commands.find((candidate) => candidate.name === name);
   if (command === undefined) {
@@ -104,5 +109,5 @@ function explain(error: unknown, around: Surroundings): number {
 function overview(): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `millrace COMMAND [OPTIONS]\n\n${lines.join('\n')}\n\n${GLOBAL_HELP}`;
+  return `millrace COMMAND [OPTIONS]\nmillrace --version\n\n${lines.join('\n')}\n\n${GLOBAL_HELP}`;
 }

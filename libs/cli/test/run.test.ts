@@ -9,12 +9,13 @@ import { millrace, NOWHERE } from './fixtures.ts';
 const NAMES = ['status', 'train', 'jobs', 'logs', 'models', 'predict', 'verify', 'dlq', 'doctor'];
 
 describe('arguments', () => {
-  test('help names every command and the exit codes; without a command it is a usage error', async () => {
+  test('help names every command and the exit codes, --version the version; no command is a usage error', async () => {
     const help = await millrace(['--help']);
     expect(help.code).toBe(0);
     for (const name of NAMES) expect(help.out).toContain(`  ${name}`);
     expect(help.out).toContain('Exit codes');
     expect((await millrace([])).code).toBe(64);
+    expect(await millrace(['--version'])).toMatchObject({ code: 0, out: '0.0.0\n' });
   });
 
   test.each(NAMES)('%s --help shows how to write it', async (name) => {

@@ -1,3 +1,5 @@
+export type { ErrorCode } from '@millrace/contracts';
+export { AppError, isAppError } from '@millrace/contracts';
 export type { Client } from './client.ts';
 export { createClient } from './client.ts';
 export type { ServerSentEvent } from './event-stream.ts';

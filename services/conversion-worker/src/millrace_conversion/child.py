@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from millrace_worker.memory import release_program_code
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .convert import OPSET_DEFAULT, SIGNATURE_DEFAULT, TAG_DEFAULT
@@ -139,6 +140,7 @@ def run(events: Events) -> int:
     started = time.monotonic()
     versions = load_all()
     load('tf2onnx.convert')
+    release_program_code()
     events.emit('ready', importSeconds=round(time.monotonic() - started, 3), devices=['cpu'], tools=versions)
     line = sys.stdin.buffer.readline(COMMAND_BYTES_MAX)
     if not line:

@@ -166,9 +166,14 @@ def _get_ready(wire: Wire) -> None:
     if os.environ.get('MILLRACE_CHILD_LIGHT') == '1':
         wire.emit({'type': 'ready', 'importSeconds': 0.0, 'devices': []})
         return
+    # A wrong setting is said now, not seconds later.
+    runtime.threads_from_env()
+    from millrace_worker.memory import release_program_code
+
     from . import framework
 
     devices = framework.configure()
+    release_program_code()
     wire.emit({'type': 'ready', 'importSeconds': framework.IMPORT_SECONDS, 'devices': devices})
 
 

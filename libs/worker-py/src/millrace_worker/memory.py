@@ -11,8 +11,8 @@ def release_program_code() -> int:
     """Gives the resident pages of program code back to the kernel; returns the bytes of the mappings.
 
     Importing TensorFlow reads most of its 300 MB of code once. Those pages are unchanged copies of files:
-    whatever runs again is mapped again from the page cache. Only executable mappings of files are released: they
-    are never written to, while read-only data may hold relocated pointers. Linux only; elsewhere it does nothing.
+    whatever runs again is mapped again from the page cache. Only executable mappings of files are released,
+    which are never written to; read-only data may hold relocated pointers. It does nothing but on Linux.
     """
     if sys.platform != "linux":
         return 0

@@ -58,7 +58,16 @@ async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
     child.once('close', (code) => resolve(code === 0));
   });
   signal.removeEventListener('abort', end);
+  const counts = jestCounts(closing);
+  if (counts !== null) process.stdout.write(`${counts}\n`);
   return { name: step.name, isPassed, elapsedMs: performance.now() - start, closing };
+}
+
+/** jest's closing line as `N passed, N failed`, which tools that count tests of any runner can read. */
+function jestCounts(closing: string): string | null {
+  if (!/Tests:.*\btotal\b/.test(closing)) return null;
+  const count = (what: string): string => new RegExp(`(\\d+) ${what}`).exec(closing)?.[1] ?? '0';
+  return `${count('passed')} passed, ${count('failed')} failed`;
 }
 
 /** Prints one line a step; returns the exit status of the whole: 0 when all passed. */

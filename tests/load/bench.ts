@@ -36,7 +36,7 @@ Options:
 
 const IMAGE_VALUES = 224 * 224 * 3;
 const CONNECTIONS = 8;
-const WARM_UP_SECONDS = '3';
+const WARM_UP_SECONDS = '12';
 const SETTLE_MS = 8_000;
 /** After a job its worker loads the next child; loads and trainings are measured when that is over. */
 const NEXT_CHILD_MS = 25_000;

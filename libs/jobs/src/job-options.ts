@@ -41,6 +41,8 @@ export type JobServiceOptions = {
   outbox: Outbox;
   settings?: Partial<JobSettings>;
   hooks?: JobHooks;
+  /** Called after each claim and heartbeat of a job, for hints to whoever works next; must not throw. */
+  onAlive?: (jobId: string) => void;
   /** Tells the worker of a running job at once that it is to stop; only a hint. */
   hintCancel?: (jobId: string) => void;
 };

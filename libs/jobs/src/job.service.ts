@@ -149,8 +149,8 @@ export function createJobService(options: JobServiceOptions) {
       return job;
     },
 
-    claim(jobId: string, workerId: string): Promise<ClaimReply> {
-      return database.transaction(async (tx) => {
+    async claim(jobId: string, workerId: string): Promise<ClaimReply> {
+      const reply = await database.transaction<ClaimReply>(async (tx) => {
         const row = await jobs.claim(tx, jobId, workerId, settings.leaseMs);
         if (row === undefined) return refuseClaim(tx, jobId);
         await outbox.append(tx, events.started, jobId, {
@@ -176,6 +176,8 @@ export function createJobService(options: JobServiceOptions) {
           },
         };
       });
+      if (reply.outcome === 'claimed') options.onAlive?.(jobId);
+      return reply;
     },
 
     async renew(call: {
@@ -186,6 +188,7 @@ export function createJobService(options: JobServiceOptions) {
     }): Promise<FenceReply> {
       const row = await database.transaction((tx) => jobs.renew(tx, call, settings.leaseMs));
       if (row === undefined) return FENCED;
+      options.onAlive?.(call.jobId);
       return row.state === 'cancelling' ? CANCEL : OK;
     },
 

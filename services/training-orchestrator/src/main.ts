@@ -68,6 +68,8 @@ async function start() {
       onCancelled: (tx, job) =>
         pipelines.onTrainingEnded(tx, job, { code: 'job_cancelled', message: 'The training was cancelled.' }),
     },
+    // the conversion that follows finds a worker with its imports done
+    onAlive: () => bus.nc.publish('millrace.ctl.warm.convert'),
     hintCancel: (jobId) => bus.nc.publish(`millrace.ctl.job.${jobId}.cancel`),
   });
   const runtime = await startJobRuntime({

@@ -25,20 +25,36 @@ class ChildPool:
         environment: Mapping[str, str],
         log: Logger,
         respawn_delay_s: float = RESPAWN_DELAY_S,
+        idle_s: float | None = None,
     ) -> None:
+        """`idle_s` None keeps a child always; else `warm` makes one, which ends when unused for so long."""
         self._module = module
         self._environment = environment
         self._log = log
         self._respawn_delay_s = respawn_delay_s
+        self._idle_s = idle_s
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiring: asyncio.Task[None] | None = None
         self._idle: Child | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.devices: list[str] = []
 
     def start(self) -> None:
-        self._keep(0.0)
+        if self._idle_s is None:
+            self._keep(0.0)
+
+    def warm(self) -> None:
+        """A job is expected: makes the idle child if there is none, and keeps it a while longer if there is."""
+        if self._idle_s is None:
+            return
+        self._cancel_expiry()
+        self._expiry = asyncio.get_running_loop().call_later(self._idle_s, self._expire)
+        if self._idle is None:
+            self._keep(0.0)
 
     async def take(self) -> Child:
         """The idle child, or a new one when there is none; the caller ends it and then calls `replenish`."""
+        self._cancel_expiry()
         await self._stop_keeper()
         child, self._idle = self._idle, None
         if child is not None and child.exit_code is None:
@@ -51,14 +67,29 @@ class ChildPool:
 
     def replenish(self) -> None:
         """Makes the next idle child a little later, if there is none."""
-        if self._idle is None:
+        if self._idle is None and self._idle_s is None:
             self._keep(self._respawn_delay_s)
 
     async def close(self) -> None:
+        self._cancel_expiry()
+        if self._expiring is not None:
+            await self._expiring
+        await self._end_idle()
+
+    def _cancel_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def _expire(self) -> None:
+        self._log.info("no job came; the idle child gives its memory back")
+        self._expiring = asyncio.create_task(self._end_idle())
+
+    async def _end_idle(self) -> None:
         await self._stop_keeper()
-        if self._idle is not None:
-            await self._idle.stop(STOP_GRACE_S)
-            self._idle = None
+        child, self._idle = self._idle, None
+        if child is not None:
+            await child.stop(STOP_GRACE_S)
 
     def _keep(self, delay_s: float) -> None:
         if self._keeper is None or self._keeper.done():

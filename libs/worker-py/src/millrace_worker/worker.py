@@ -61,6 +61,9 @@ class WorkerConfig:
     child_environment: Mapping[str, str] = field(default_factory=dict[str, str])
     # Kinds whose child needs no framework: they get a fresh child and leave the prepared one alone.
     light_kinds: frozenset[str] = frozenset()
+    # How long a prepared child is kept for a job that was announced on `millrace.ctl.warm.<kind>` and did not
+    # come; None prepares one from the start and keeps it always.
+    idle_child_s: float | None = None
     # The lock file of the environment that the child runs in; its digest is announced.
     requirements_file: Path
 
@@ -79,7 +82,9 @@ class Worker:
         }
         self._store = ObjectStore(settings.s3)
         self._cache = ArtifactCache(settings.cache_dir, self._store)
-        self._children = ChildPool(config.child_module, config.child_environment, log)
+        self._children = ChildPool(
+            config.child_module, config.child_environment, log, idle_s=config.idle_child_s
+        )
         self._source = JobSource(self._nats, list(config.service_by_kind), settings.pool, log)
         self._work = WorkFolder(settings.cache_dir, self._id)
         self._stopping = asyncio.Event()
@@ -98,6 +103,8 @@ class Worker:
             if not await self._connect():
                 return
             await self._source.start()
+            for kind in self._config.service_by_kind:
+                await subscribe(self._nats, f"millrace.ctl.warm.{kind}", self._on_warm)
             announcer = asyncio.create_task(
                 announce(
                     self._owners,
@@ -130,6 +137,9 @@ class Worker:
         return await self._unless_stopping(
             asyncio.create_task(connect(self._nats, self._settings, name, wake, self._log))
         )
+
+    async def _on_warm(self, _: Msg) -> None:
+        self._children.warm()
 
     async def _next(self) -> Delivery | None:
         waiting = asyncio.create_task(self._source.next())

@@ -44,7 +44,7 @@ class ChildPool:
             self._keep(0.0)
 
     def warm(self) -> None:
-        """A job is expected: makes the idle child if there is none, and keeps it a while longer if there is."""
+        """A job is expected: makes the idle child if there is none; else keeps it a while longer."""
         if self._idle_s is None:
             return
         self._cancel_expiry()

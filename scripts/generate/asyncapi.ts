@@ -1,5 +1,6 @@
-import { streamCatalog } from '@millrace/bus';
+import { inferLanes, streamCatalog } from '@millrace/bus';
 import { eventCatalog, workerMethods } from '@millrace/contracts';
+import { inferChannel, inferJobChannels, inferMessages } from './asyncapi-inference.ts';
 import type { Json, Schema } from './schemas.ts';
 import { foldedSchemas, namedSchemas, pascalCase, repointed } from './schemas.ts';
 
@@ -8,7 +9,8 @@ const SCHEMAS = '#/components/schemas/';
 /** The service that owns the jobs of each kind. */
 const jobOwners = { train: 'training-orchestrator', convert: 'converter', ingest: 'datasets' };
 
-type Channel = {
+/** A channel of the document before its form. */
+export type Channel = {
   key: string;
   address: string;
   message: string;
@@ -23,8 +25,8 @@ type StreamKey = keyof typeof streamCatalog;
  * says nothing about JetStream, so stream facts are under `x-jetstream`.
  */
 export function asyncApi(): Schema {
-  const channels = [...eventChannels(), ...jobChannels(), ...telemetryChannels()];
-  const rpc = rpcChannels();
+  const channels = [...eventChannels(), ...jobChannels(), ...telemetryChannels(), ...inferJobChannels()];
+  const rpc = [...rpcChannels(), inferChannel(toChannel)];
   const folded = foldedSchemas();
   return {
     asyncapi: '3.0.0',
@@ -54,6 +56,7 @@ export function asyncApi(): Schema {
           [...folded.keys()].map((name) => [name, { name, payload: { $ref: SCHEMAS + name } }]),
         ),
         Empty: { name: 'Empty', summary: 'No content.' },
+        ...inferMessages(),
       },
       schemas: Object.fromEntries([...folded].map(([name, schema]) => [name, repointed(schema, SCHEMAS)])),
     },
@@ -170,8 +173,10 @@ function parameter(name: string): Schema {
     kind: Object.keys(jobOwners),
     pool: ['cpu', 'gpu'],
     service: Object.values(jobOwners),
+    lane: [...inferLanes],
   };
   const allowed = values[name];
+  if (name === 'mailbox') return { description: 'Letters, digits, hyphens and underscores, at most 64.' };
   return allowed === undefined ? { description: 'A UUID.' } : { enum: allowed };
 }
 

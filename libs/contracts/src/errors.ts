@@ -33,7 +33,17 @@ export const errorCatalog = {
     retryable: false,
     doc: 'The Content-Type is not accepted here; the message names those that are.',
   },
+  method_not_allowed: {
+    status: 405,
+    retryable: false,
+    doc: 'The path is there, but not with this method; the header Allow names those it has.',
+  },
   route_not_found: { status: 404, retryable: false, doc: 'No such route; see /docs for the list.' },
+  service_not_found: {
+    status: 404,
+    retryable: false,
+    doc: 'A health check asks for a gRPC service that this server does not have.',
+  },
   idempotency_mismatch: {
     status: 422,
     retryable: false,
@@ -90,10 +100,37 @@ export const errorCatalog = {
     retryable: false,
     doc: 'The bytes received do not have the digest that was announced; upload again.',
   },
+  version_in_rollout: {
+    status: 409,
+    retryable: false,
+    doc: 'The rollout of the model sends requests to this version; change or delete the rollout first.',
+  },
   stage_not_servable: {
     status: 403,
     retryable: false,
     doc: 'Policy does not allow serving a version at its present stage.',
+  },
+  // Rollouts
+  rollout_not_found: { status: 404, retryable: false, doc: 'The model has no rollout; make one with PUT.' },
+  invalid_rollout: {
+    status: 422,
+    retryable: false,
+    doc: 'The rollout contradicts itself or names a version that cannot serve; the message names the field.',
+  },
+  precondition_required: {
+    status: 428,
+    retryable: false,
+    doc: 'What is to be replaced or deleted exists; read it and send its ETag as If-Match, so that no change is lost.',
+  },
+  precondition_failed: {
+    status: 412,
+    retryable: false,
+    doc: 'What is to be replaced or deleted has changed since it was read; read it again and decide anew.',
+  },
+  invalid_ensemble: {
+    status: 422,
+    retryable: false,
+    doc: 'The ensemble has a circle, an input that is not fed, types or shapes that do not fit, or is over a bound; the message names the step.',
   },
   // Integrity
   artifact_corrupt: {
@@ -226,7 +263,43 @@ export const errorCatalog = {
     doc: 'The queue of the model is at its bound; wait for Retry-After seconds.',
   },
   deadline_exceeded: { status: 504, retryable: true, doc: 'The deadline passed before the model ran.' },
+  request_cancelled: {
+    status: 499,
+    retryable: false,
+    doc: 'The caller went away before the model ran; nobody reads this answer.',
+  },
+  output_too_large: {
+    status: 500,
+    retryable: false,
+    doc: 'The outputs of a run are over the bound on their bytes; send fewer rows or ask for fewer outputs.',
+  },
+  exceeds_memory: {
+    status: 422,
+    retryable: false,
+    doc: 'Loading or running the model took more memory than a model host may have; use smaller inputs or a smaller model.',
+  },
   inference_failed: { status: 500, retryable: false, doc: 'The runtime failed on this input.' },
+  // Batch jobs
+  batch_input_not_found: {
+    status: 404,
+    retryable: false,
+    doc: 'No object is where the batch job is to read, or none of its kind; the message names the place.',
+  },
+  batch_input_invalid: {
+    status: 422,
+    retryable: false,
+    doc: 'A file of a batch job cannot be read as its format or does not fit the model; the message gives the reason.',
+  },
+  batch_input_changed: {
+    status: 409,
+    retryable: false,
+    doc: 'An object that the batch job reads was replaced after the job began; submit the job again.',
+  },
+  batch_not_finished: {
+    status: 409,
+    retryable: false,
+    doc: 'The batch job has no results: it has not succeeded; its state says where it stands.',
+  },
   // Datasets, training, conversion
   dataset_not_found: { status: 404, retryable: false, doc: 'No dataset has this id or name.' },
   dataset_version_not_found: { status: 404, retryable: false, doc: 'The dataset has no such version.' },
@@ -307,45 +380,6 @@ export const errorCatalog = {
 
 export type ErrorCode = keyof typeof errorCatalog;
 
-const BRAND = Symbol.for('millrace.AppError');
-
-/** An operating error with a stable code; `status` and `retryable` come from the catalogue. */
-export class AppError extends Error {
-  override readonly name = 'AppError';
-  readonly code: ErrorCode;
-  readonly details: Readonly<Record<string, unknown>> | undefined;
-  readonly [BRAND] = true;
-
-  constructor(
-    code: ErrorCode,
-    message: string,
-    options: { cause?: unknown; details?: Readonly<Record<string, unknown>> } = {},
-  ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.code = code;
-    this.details = options.details;
-  }
-
-  get status(): number {
-    return errorCatalog[this.code].status;
-  }
-
-  get retryable(): boolean {
-    return errorCatalog[this.code].retryable;
-  }
-}
-
-/** True for an AppError of any copy of this library (checked by symbol, not by class). */
-export function isAppError(error: unknown): error is AppError {
-  return typeof error === 'object' && error !== null && BRAND in error;
-}
-
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorCatalog, value);
-}
-
-/** Rebuilds an AppError from its wire form `{code, message}`; an unknown code becomes `internal`. */
-export function appErrorFrom(wire: { code?: unknown; message?: unknown }): AppError {
-  const message = typeof wire.message === 'string' ? wire.message : 'The other side gave no message.';
-  return new AppError(isErrorCode(wire.code) ? wire.code : 'internal', message);
 }

@@ -1,5 +1,6 @@
+export { AppError, appErrorFrom, isAppError } from './app-error.ts';
 export type { ErrorCode, ErrorKind } from './errors.ts';
-export { AppError, appErrorFrom, errorCatalog, isAppError, isErrorCode } from './errors.ts';
+export { errorCatalog, isErrorCode } from './errors.ts';
 export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
@@ -23,6 +24,7 @@ export {
   PipelineRegistrationRequested,
   PipelineSucceeded,
 } from './events/pipeline.ts';
+export { RolloutChanged, RolloutDeleted, RolloutRolledBack } from './events/rollout.ts';
 export { isValidName, newId } from './ids.ts';
 export {
   isTerminal,
@@ -55,6 +57,26 @@ export {
   workerMethods,
 } from './jobs/worker-protocol.ts';
 export { ArtifactRef, JsonObject, Name, Sha256, Timestamp, Uuid, WireError } from './primitives.ts';
+export {
+  BucketRange,
+  ROLLOUT_BUCKETS,
+  RolloutCache,
+  RolloutCanary,
+  RolloutPlan,
+  RolloutRule,
+  RolloutShadow,
+  RolloutSpec,
+  RolloutSticky,
+  RolloutWeight,
+} from './rollouts/rollout.ts';
+export type { RolloutVersionCounts } from './rollouts/rollout-report.ts';
+export {
+  bucketLatencyMs,
+  latencyBucket,
+  RolloutReport,
+  rolloutReportSubject,
+  ShadowCounts,
+} from './rollouts/rollout-report.ts';
 export {
   LoadVersionReply,
   LoadVersionRequest,

@@ -16,6 +16,7 @@ import {
   PipelineRegistrationRequested,
   PipelineSucceeded,
 } from './pipeline.ts';
+import { RolloutChanged, RolloutDeleted, RolloutRolledBack } from './rollout.ts';
 
 /** Every fact of the platform; schemas, AsyncAPI and the Python models are generated from it. */
 export const eventCatalog: readonly EventDefinition[] = [
@@ -35,4 +36,7 @@ export const eventCatalog: readonly EventDefinition[] = [
   ModelVersionStageChanged,
   ModelVersionLoaded,
   ModelVersionLoadFailed,
+  RolloutChanged,
+  RolloutDeleted,
+  RolloutRolledBack,
 ];

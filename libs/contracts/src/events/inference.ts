@@ -2,7 +2,9 @@ import type { Static } from 'typebox';
 import Type from 'typebox';
 import { Name, Timestamp, Uuid } from '../primitives.ts';
 
-/** A tensor of a prediction: values inline when small, else only its digest and shape. */
+/**
+ * A tensor of a prediction: its values as JSON when they are few, as bytes up to 4 KiB, else only its digest and shape.
+ */
 export const TensorSummary = Type.Object({
   name: Type.String(),
   dtype: Type.String(),
@@ -10,7 +12,10 @@ export const TensorSummary = Type.Object({
   /** SHA-256 of the little-endian bytes. */
   sha256: Type.String(),
   values: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]))),
+  /** Little-endian bytes, row-major (float16 as its bits, bool as 0 or 1), in place of `values`. */
+  data: Type.Optional(Type.String({ contentEncoding: 'base64', maxLength: 8192 })),
 });
+export type TensorSummary = Static<typeof TensorSummary>;
 
 /** One answered prediction. */
 export const Prediction = Type.Object({

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import Type from 'typebox';
-import { ArtifactRef, JsonObject, Name, Sha256, Uuid } from '../primitives.ts';
+import { ArtifactRef, JsonObject, Sha256, Uuid } from '../primitives.ts';
 
 /** The dataset version a job reads: fixed by digest, with the files to fetch. */
 export const DatasetInput = Type.Object({

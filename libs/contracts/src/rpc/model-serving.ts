@@ -2,10 +2,12 @@ import type { Static } from 'typebox';
 import Type from 'typebox';
 import { Stage } from '../events/model-version.ts';
 import { ArtifactRef, JsonObject, Name, Sha256, Uuid } from '../primitives.ts';
+import { RolloutPlan } from '../rollouts/rollout.ts';
 
-/** `millrace.rpc.registry.resolve`: a version by id, or by model name and label or ordinal (default: see the reply). */
+/** `millrace.rpc.registry.resolve`: a version by id, or by model name or id and label or ordinal (default: see the reply). */
 export const ResolveVersionRequest = Type.Object({
   modelVersionId: Type.Optional(Uuid),
+  modelId: Type.Optional(Uuid),
   model: Type.Optional(Name),
   version: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
 });
@@ -25,6 +27,8 @@ export const ResolvedVersion = Type.Object({
   /** OpenSSF Model Signing bundle over the files of the manifest. */
   signature: JsonObject,
   servingFile: Type.String({ description: 'Path in the manifest of the ONNX graph that is run.' }),
+  /** The rollout of the model, where it has one and the request named the model. */
+  rollout: Type.Optional(RolloutPlan),
 });
 export type ResolvedVersion = Static<typeof ResolvedVersion>;
 

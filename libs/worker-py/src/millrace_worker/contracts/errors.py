@@ -25,7 +25,13 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "unsupported_media_type": ErrorKind(
         415, False, "The Content-Type is not accepted here; the message names those that are."
     ),
+    "method_not_allowed": ErrorKind(
+        405, False, "The path is there, but not with this method; the header Allow names those it has."
+    ),
     "route_not_found": ErrorKind(404, False, "No such route; see /docs for the list."),
+    "service_not_found": ErrorKind(
+        404, False, "A health check asks for a gRPC service that this server does not have."
+    ),
     "idempotency_mismatch": ErrorKind(
         422, False, "The Idempotency-Key was used before with another body; send a new key."
     ),
@@ -64,8 +70,34 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "checksum_mismatch": ErrorKind(
         422, False, "The bytes received do not have the digest that was announced; upload again."
     ),
+    "version_in_rollout": ErrorKind(
+        409,
+        False,
+        "The rollout of the model sends requests to this version; change or delete the rollout first.",
+    ),
     "stage_not_servable": ErrorKind(
         403, False, "Policy does not allow serving a version at its present stage."
+    ),
+    "rollout_not_found": ErrorKind(404, False, "The model has no rollout; make one with PUT."),
+    "invalid_rollout": ErrorKind(
+        422,
+        False,
+        "The rollout contradicts itself or names a version that cannot serve; the message names the field.",
+    ),
+    "precondition_required": ErrorKind(
+        428,
+        False,
+        "What is to be replaced or deleted exists; read it and send its ETag as If-Match, so that no change is lost.",
+    ),
+    "precondition_failed": ErrorKind(
+        412,
+        False,
+        "What is to be replaced or deleted has changed since it was read; read it again and decide anew.",
+    ),
+    "invalid_ensemble": ErrorKind(
+        422,
+        False,
+        "The ensemble has a circle, an input that is not fed, types or shapes that do not fit, or is over a bound; the message names the step.",
     ),
     "artifact_corrupt": ErrorKind(
         502, True, "Bytes read from storage do not have their digest; they were not used."
@@ -155,7 +187,38 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         503, True, "The queue of the model is at its bound; wait for Retry-After seconds."
     ),
     "deadline_exceeded": ErrorKind(504, True, "The deadline passed before the model ran."),
+    "request_cancelled": ErrorKind(
+        499, False, "The caller went away before the model ran; nobody reads this answer."
+    ),
+    "output_too_large": ErrorKind(
+        500,
+        False,
+        "The outputs of a run are over the bound on their bytes; send fewer rows or ask for fewer outputs.",
+    ),
+    "exceeds_memory": ErrorKind(
+        422,
+        False,
+        "Loading or running the model took more memory than a model host may have; use smaller inputs or a smaller model.",
+    ),
     "inference_failed": ErrorKind(500, False, "The runtime failed on this input."),
+    "batch_input_not_found": ErrorKind(
+        404,
+        False,
+        "No object is where the batch job is to read, or none of its kind; the message names the place.",
+    ),
+    "batch_input_invalid": ErrorKind(
+        422,
+        False,
+        "A file of a batch job cannot be read as its format or does not fit the model; the message gives the reason.",
+    ),
+    "batch_input_changed": ErrorKind(
+        409,
+        False,
+        "An object that the batch job reads was replaced after the job began; submit the job again.",
+    ),
+    "batch_not_finished": ErrorKind(
+        409, False, "The batch job has no results: it has not succeeded; its state says where it stands."
+    ),
     "dataset_not_found": ErrorKind(404, False, "No dataset has this id or name."),
     "dataset_version_not_found": ErrorKind(404, False, "The dataset has no such version."),
     "dataset_not_ready": ErrorKind(409, True, "The dataset version is still being made or failed."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from millrace_worker.model import Model
 
@@ -30,6 +30,11 @@ class ArtifactRef(Model):
     ]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     size_bytes: Annotated[int, Field(alias="sizeBytes", ge=0)]
+
+
+class BucketRange(Model):
+    below: Annotated[int, Field(ge=1, le=10000)]
+    version: str
 
 
 class CheckpointFile(Model):
@@ -490,6 +495,10 @@ class ResolveVersionRequest(Model):
             alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
         ),
     ] = None
+    model_id: Annotated[
+        str | None,
+        Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ] = None
     model: Annotated[
         str | None, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")
     ] = None
@@ -500,27 +509,187 @@ class Manifest(Model):
     files: Annotated[list[ArtifactRef], Field(min_length=1)]
 
 
-class ResolvedVersion(Model):
-    model_version_id: Annotated[
-        str,
+class RolloutCache(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    max_bytes: Annotated[
+        int,
         Field(
-            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+            alias="maxBytes",
+            description="Inputs and outputs that a server keeps for the model (bytes).",
+            ge=1024,
+            le=17179869184,
         ),
     ]
+    ttl_seconds: Annotated[int, Field(alias="ttlSeconds", ge=1, le=86400)]
+
+
+class Latency(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    quantile: Literal["p95", "p99"]
+    ratio_max: Annotated[
+        float,
+        Field(
+            alias="ratioMax",
+            description="How many times the latency of the baseline the version may take.",
+            ge=1.0,
+            le=100.0,
+        ),
+    ]
+
+
+class RolloutCanary(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    version: Annotated[
+        str,
+        Field(
+            description="Label, ordinal or @alias; kept as the label that it means now.",
+            max_length=255,
+            min_length=1,
+        ),
+    ]
+    baseline: Annotated[
+        str,
+        Field(
+            description="Label, ordinal or @alias; kept as the label that it means now.",
+            max_length=255,
+            min_length=1,
+        ),
+    ]
+    window_seconds: Annotated[int, Field(alias="windowSeconds", ge=5, le=3600)]
+    min_requests: Annotated[
+        int,
+        Field(
+            alias="minRequests",
+            description="Nothing is decided before the version answered this many requests in the window.",
+            ge=10,
+            le=1000000,
+        ),
+    ]
+    error_rate_increase_max: Annotated[
+        float | None,
+        Field(
+            alias="errorRateIncreaseMax",
+            description="Share of failed requests that the version may have over that of the baseline.",
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = None
+    latency: Latency | None = None
+
+
+class RolloutDeleted(Model):
+    """
+    A rollout was removed: the version that serves by default answers again.
+    """
+
     model_id: Annotated[
         str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
-    version: Annotated[str, Field(description="The label.")]
-    ordinal: Annotated[int, Field(ge=1)]
-    stage: Literal["development", "staging", "production", "archived"]
-    framework: str
-    package_digest: Annotated[str, Field(alias="packageDigest", pattern="^[0-9a-f]{64}$")]
-    manifest: Manifest
-    signature: dict[str, Any]
-    serving_file: Annotated[
-        str, Field(alias="servingFile", description="Path in the manifest of the ONNX graph that is run.")
+    revision: Annotated[int, Field(ge=1)]
+    by: str
+
+
+class Latency1(Model):
+    bucket: Annotated[int, Field(ge=0, le=339)]
+    count: Annotated[int, Field(ge=0)]
+
+
+class Version(Model):
+    version: Annotated[str, Field(max_length=255, min_length=1)]
+    requests: Annotated[int, Field(ge=0)]
+    errors: Annotated[int, Field(ge=0)]
+    latencies: Annotated[list[Latency1], Field(max_length=340)]
+
+
+class RolloutRule(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    header: Annotated[
+        str,
+        Field(
+            description="Name of a request header (gRPC: of the metadata), in any case.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        ),
     ]
+    equals: Annotated[str | None, Field(max_length=255)] = None
+    prefix: Annotated[str | None, Field(max_length=255, min_length=1)] = None
+    version: Annotated[
+        str,
+        Field(
+            description="Label, ordinal or @alias; kept as the label that it means now.",
+            max_length=255,
+            min_length=1,
+        ),
+    ]
+
+
+class RolloutShadow(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    version: Annotated[
+        str,
+        Field(
+            description="Label, ordinal or @alias; kept as the label that it means now.",
+            max_length=255,
+            min_length=1,
+        ),
+    ]
+    percent: Annotated[float, Field(description="Percent, exact to two decimals.", ge=0.0, le=100.0)]
+
+
+class RolloutSticky(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    by: Literal["userId", "sessionId", "header"]
+    header: Annotated[
+        str | None,
+        Field(
+            description="Name of a request header (gRPC: of the metadata), in any case.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+        ),
+    ] = None
+
+
+class RolloutWeight(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    version: Annotated[
+        str,
+        Field(
+            description="Label, ordinal or @alias; kept as the label that it means now.",
+            max_length=255,
+            min_length=1,
+        ),
+    ]
+    weight: Annotated[float, Field(description="Percent, exact to two decimals.", ge=0.0, le=100.0)]
+
+
+class ShadowCounts(Model):
+    version: Annotated[str, Field(max_length=255, min_length=1)]
+    offered: Annotated[int, Field(ge=0)]
+    compared: Annotated[int, Field(ge=0)]
+    failed: Annotated[int, Field(ge=0)]
+    incomparable: Annotated[int, Field(ge=0)]
+    dropped: Annotated[int, Field(ge=0)]
+    max_abs: Annotated[float, Field(alias="maxAbs", ge=0.0)]
+    mean_abs_sum: Annotated[float, Field(alias="meanAbsSum", ge=0.0)]
+    labels: Annotated[int, Field(ge=0)]
+    labels_equal: Annotated[int, Field(alias="labelsEqual", ge=0)]
 
 
 class TensorSummary(Model):
@@ -529,6 +698,9 @@ class TensorSummary(Model):
     shape: list[int]
     sha256: str
     values: list[float | str | bool | None] | None = None
+    data: Annotated[str | None, Field(json_schema_extra={"contentEncoding": "base64"}, max_length=8192)] = (
+        None
+    )
 
 
 class TrainSpec(Model):
@@ -832,6 +1004,38 @@ class PredictionBatch(Model):
     predictions: Annotated[list[Prediction], Field(max_length=1000)]
 
 
+class RolloutPlan(Model):
+    revision: Annotated[int, Field(ge=1)]
+    buckets: Annotated[list[BucketRange] | None, Field(max_length=10000, min_length=1)] = None
+    sticky: RolloutSticky | None = None
+    rules: Annotated[list[RolloutRule] | None, Field(max_length=16)] = None
+    shadow: RolloutShadow | None = None
+    cache: RolloutCache | None = None
+
+
+class RolloutReport(Model):
+    source: Annotated[str, Field(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    revision: Annotated[int, Field(ge=1)]
+    since: Annotated[int, Field(ge=0)]
+    versions: Annotated[list[Version], Field(max_length=64)]
+    shadow: ShadowCounts | None = None
+
+
+class RolloutSpec(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    weights: Annotated[list[RolloutWeight] | None, Field(max_length=16, min_length=1)] = None
+    sticky: RolloutSticky | None = None
+    rules: Annotated[list[RolloutRule] | None, Field(max_length=16, min_length=1)] = None
+    shadow: RolloutShadow | None = None
+    canary: RolloutCanary | None = None
+    cache: RolloutCache | None = None
+
+
 class TrainingJobFailed(Model):
     """
     A training job ended without a result.
@@ -850,3 +1054,58 @@ class ClaimReply(Model):
     outcome: Literal["claimed", "terminal", "leased"]
     job: ClaimedJob | None = None
     retry_after_ms: Annotated[int | None, Field(alias="retryAfterMs", ge=0)] = None
+
+
+class ResolvedVersion(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: Annotated[str, Field(description="The label.")]
+    ordinal: Annotated[int, Field(ge=1)]
+    stage: Literal["development", "staging", "production", "archived"]
+    framework: str
+    package_digest: Annotated[str, Field(alias="packageDigest", pattern="^[0-9a-f]{64}$")]
+    manifest: Manifest
+    signature: dict[str, Any]
+    serving_file: Annotated[
+        str, Field(alias="servingFile", description="Path in the manifest of the ONNX graph that is run.")
+    ]
+    rollout: RolloutPlan | None = None
+
+
+class RolloutChanged(Model):
+    """
+    A rollout was made or replaced.
+    """
+
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    revision: Annotated[int, Field(ge=1)]
+    by: str
+    spec: RolloutSpec
+
+
+class RolloutRolledBack(Model):
+    """
+    A canary broke its bounds: its weight went to the baseline in a new revision.
+    """
+
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    revision: Annotated[int, Field(ge=1)]
+    by: str
+    spec: RolloutSpec
+    version: str
+    baseline: str
+    reason: str

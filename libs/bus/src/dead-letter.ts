@@ -3,6 +3,7 @@ import type { JsMsg, StoredMsg } from '@nats-io/jetstream';
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers as createHeaders } from '@nats-io/transport-node';
 import type { Bus } from './bus.ts';
+import { HEADER } from './headers.ts';
 import { streamCatalog } from './streams.ts';
 
 const STREAM = streamCatalog.deadLetters.name;
@@ -61,6 +62,9 @@ export async function buryMessage(
   const { message, error } = dead;
   const headers = createHeaders();
   for (const name of message.headers?.keys() ?? []) headers.set(name, message.headers?.get(name) ?? '');
+  // the copy gets a message id of its own, and a redrive must still know that of the message
+  const messageId = headers.get('Nats-Msg-Id');
+  if (!headers.has(HEADER.id) && messageId !== '') headers.set(HEADER.id, messageId);
   headers.set(REASON.consumer, dead.consumer);
   headers.set(REASON.code, isAppError(error) ? error.code : 'internal');
   headers.set(REASON.message, headerText(error instanceof Error ? error.message : String(error)));

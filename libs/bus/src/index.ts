@@ -11,8 +11,18 @@ export {
   listDeadLetters,
   redriveDeadLetter,
 } from './dead-letter.ts';
+export { endSubscription } from './end-subscription.ts';
 export { HEADER, messageHeaders } from './headers.ts';
 export { isTaken, markTaken } from './inbox.ts';
+export type { InferLane } from './inference-subjects.ts';
+export {
+  INFER_HEADER,
+  inferJobSubject,
+  inferLanes,
+  inferSubject,
+  mailboxSubject,
+  resultSubject,
+} from './inference-subjects.ts';
 export type { BusLogger } from './logger.ts';
 export type { BusTables } from './outbox.table.ts';
 export { createBusTables } from './outbox.table.ts';

@@ -5,6 +5,7 @@ import { NoRespondersError, RequestError, TimeoutError } from '@nats-io/transpor
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Bus } from './bus.ts';
+import { endSubscription } from './end-subscription.ts';
 
 /** A caller waits this long unless it says otherwise. */
 export const RPC_TIMEOUT_MS = 2_000;
@@ -67,10 +68,7 @@ export function serveRpc<Request extends TSchema, Reply extends TSchema>(
   })();
   return {
     async stop() {
-      if (!subscription.isClosed()) {
-        if (bus.isConnected()) await subscription.drain().catch(() => subscription.unsubscribe());
-        else subscription.unsubscribe();
-      }
+      await endSubscription(bus, subscription);
       await loop;
       await Promise.allSettled(inHand);
     },

@@ -22,6 +22,8 @@ type StreamSpec = {
   readonly duplicateWindowMs: number;
   /** Asynchronous persistence: acknowledged before the fsync; only for what may be lost with the power. */
   readonly isAsync?: boolean;
+  /** A queue of the work itself: a message goes when it is acknowledged, and a full stream refuses the next one. */
+  readonly isQueue?: boolean;
   readonly doc: string;
 };
 
@@ -55,6 +57,26 @@ export const streamCatalog = {
     isAsync: true,
     doc: 'Predictions and progress; not lost after their acknowledgement unless the power is.',
   },
+  inferRequests: {
+    name: 'MILLRACE_INFER',
+    subjects: ['millrace.infer.>'],
+    maxAgeMs: DAY_MS,
+    maxBytes: 512 * MIB,
+    // room below the server's largest message for the reason that a dead letter carries
+    maxMessageBytes: MIB - 16 * 1024,
+    duplicateWindowMs: 10 * MINUTE_MS,
+    isQueue: true,
+    doc: 'Inference requests that are answered later, one subject for each lane and model; gone when acknowledged.',
+  },
+  inferResults: {
+    name: 'MILLRACE_RESULTS',
+    subjects: ['millrace.result.>'],
+    maxAgeMs: DAY_MS,
+    maxBytes: 512 * MIB,
+    maxMessageBytes: MIB,
+    duplicateWindowMs: 10 * MINUTE_MS,
+    doc: 'Answers to those requests, one subject for each: mailbox and request id.',
+  },
   deadLetters: {
     name: 'MILLRACE_DLQ',
     subjects: ['millrace.dlq.>'],
@@ -85,9 +107,9 @@ function toConfig(spec: StreamSpec): Partial<StreamConfig> & { name: string } {
     name: spec.name,
     subjects: [...spec.subjects],
     description: spec.doc,
-    retention: RetentionPolicy.Limits,
+    retention: spec.isQueue === true ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
     storage: StorageType.File,
-    discard: DiscardPolicy.Old,
+    discard: spec.isQueue === true ? DiscardPolicy.New : DiscardPolicy.Old,
     max_age: nanos(spec.maxAgeMs),
     max_bytes: spec.maxBytes,
     max_msg_size: spec.maxMessageBytes,

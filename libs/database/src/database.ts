@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError, isAppError } from '@millrace/contracts';
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
@@ -10,6 +10,8 @@ const MAX_CONNECTIONS = 10;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** No statement of ours runs longer. */
 const STATEMENT_TIMEOUT_MS = 30_000;
+/** Postgres ends a statement in time; one without an answer for longer has no Postgres behind it any more. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
 /** What repositories run on: the pool or an open transaction. */
@@ -35,8 +37,27 @@ export type DatabaseOptions = {
   url: string;
   applicationName: string;
   maxConnections?: number;
+  /** How long a statement waits for its answer before its connection counts as dead (ms). */
+  answerTimeoutMs?: number;
   onError?: (error: Error) => void;
 };
+
+/** The pool's connection is taken here because drizzle keeps one for ever whose `begin` fails. */
+async function inTransaction<T>(pool: pg.Pool, work: (tx: Executor) => Promise<T>): Promise<T> {
+  let client: pg.PoolClient | undefined;
+  let broken: Error | undefined;
+  try {
+    client = await pool.connect();
+    return await drizzle({ client }).transaction((tx) => work(tx));
+  } catch (error) {
+    const known = toDatabaseError(error);
+    if (isAppError(known) && known.code === 'database_unavailable') broken = known;
+    throw known;
+  } finally {
+    // a connection that failed half way is not used again
+    client?.release(broken);
+  }
+}
 
 /** Opens a pool; connects on first use, so Postgres may start later. */
 export function createDatabase(options: DatabaseOptions): Database {
@@ -47,6 +68,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
     keepAlive: true,
   });
   // A connection that breaks while idle is replaced; without a listener Node would exit.
@@ -60,11 +82,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     pool,
     db,
     async transaction(work) {
-      const result = await db
-        .transaction((tx) => work(tx))
-        .catch((error: unknown) => {
-          throw toDatabaseError(error);
-        });
+      const result = await inTransaction(pool, work);
       for (const listener of listeners) listener();
       return result;
     },

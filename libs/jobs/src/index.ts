@@ -1,10 +1,10 @@
+export { cancelHint } from './cancel-hint.ts';
 export type { JobRoutesOptions } from './job.routes.ts';
 export { jobRoutes } from './job.routes.ts';
 export type { JobService } from './job.service.ts';
 export { checkpointPrefix, createJobService } from './job.service.ts';
 export type { JobRow, JobTables } from './job.table.ts';
 export { createJobTables } from './job.table.ts';
-export { toJobView } from './job.view.ts';
 export type { JobFeed, JobNews } from './job-feed.ts';
 export { startJobFeed } from './job-feed.ts';
 export type { JobHooks, JobServiceOptions, JobSettings, NewJob } from './job-options.ts';

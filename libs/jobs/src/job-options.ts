@@ -11,6 +11,8 @@ export type JobSettings = {
   /** A running job without a step for this long is stopped by its worker. */
   stallTimeoutMs: number;
   maxAttempts: number;
+  /** A pool without a live worker counts as starting for so long after service and job began. */
+  workerGraceMs: number;
   /** A queued job is announced again after this long, doubling up to 16 times it. */
   reemitAfterMs: number;
 };
@@ -20,6 +22,7 @@ export const defaultJobSettings: JobSettings = {
   heartbeatMs: 10_000,
   stallTimeoutMs: 300_000,
   maxAttempts: 5,
+  workerGraceMs: 60_000,
   reemitAfterMs: 60_000,
 };
 

@@ -224,13 +224,16 @@ export function createJobRepository({ jobs, jobLogs, workers }: JobTables) {
     forgetWorkers: (db: Executor) =>
       db.delete(workers).where(sql`${workers.seenAt} < now() - interval '1 day'`),
 
-    async hasLiveWorker(db: Executor, pool: WorkerPool): Promise<boolean> {
-      const rows = await db
-        .select({ id: workers.id })
-        .from(workers)
-        .where(and(eq(workers.pool, pool), sql`${workers.seenAt} > now() - ${interval(WORKER_ALIVE_MS)}`))
-        .limit(1);
-      return rows.length > 0;
+    /** Pools with a live worker, and Postgres' time (ms since 1970). */
+    async livePools(db: Executor): Promise<{ now: number; pools: ReadonlySet<WorkerPool> }> {
+      const isAlive = sql`${workers.seenAt} > now() - ${interval(WORKER_ALIVE_MS)}`;
+      const [row] = await db
+        .select({
+          now: sql<number>`(extract(epoch from now()) * 1000)::float8`,
+          pools: sql<WorkerPool[] | null>`array_agg(distinct ${workers.pool}) filter (where ${isAlive})`,
+        })
+        .from(workers);
+      return { now: row?.now ?? 0, pools: new Set(row?.pools) };
     },
   };
 }

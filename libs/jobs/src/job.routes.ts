@@ -6,7 +6,6 @@ import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import type { JobService } from './job.service.ts';
 import type { JobRow } from './job.table.ts';
-import { toJobView } from './job.view.ts';
 import type { JobFeed, JobNews } from './job-feed.ts';
 
 /** Event streams a service keeps open at once. */
@@ -56,9 +55,6 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
   const tags = ['jobs'];
   let openStreams = 0;
 
-  const view = async (job: JobRow) =>
-    toJobView(job, await jobs.repository.hasLiveWorker(database.db, job.pool));
-
   return async function registerJobRoutes(app) {
     app.get(
       path,
@@ -82,12 +78,11 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
           ...(state === undefined ? {} : { state }),
           ...(after === undefined ? {} : { after: { createdAt: new Date(after.createdAt), id: after.id } }),
         });
-        const alive = new Set((await jobs.repository.liveWorkers(database.db)).map((worker) => worker.pool));
         return toPage(
           rows,
           limit,
           (row) => ({ createdAt: row.createdAt.toISOString(), id: row.id }),
-          (row) => toJobView(row, alive.has(row.pool)),
+          await jobs.viewer(),
         );
       },
     );
@@ -95,7 +90,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
     app.get(
       `${path}/:jobId`,
       { ...read, schema: { operationId: `get${name}`, tags, params: JobParams, response: { 200: JobView } } },
-      async (request) => view(await jobs.get(request.params.jobId)),
+      async (request) => jobs.view(await jobs.get(request.params.jobId)),
     );
 
     app.post(
@@ -104,7 +99,8 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
         ...write,
         schema: { operationId: `cancel${name}`, tags, params: JobParams, response: { 202: JobView } },
       },
-      async (request, reply) => reply.code(202).send(await view(await jobs.cancel(request.params.jobId))),
+      async (request, reply) =>
+        reply.code(202).send(await jobs.view(await jobs.cancel(request.params.jobId))),
     );
 
     app.get(
@@ -197,7 +193,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
     const sendState = async (): Promise<void> => {
       isQueried = false;
       const job = await jobs.get(first.id);
-      send('state', await view(job));
+      send('state', await jobs.view(job));
       if (isTerminal(job.state)) raw.end();
     };
     const querySoon = (): void => {

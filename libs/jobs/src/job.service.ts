@@ -14,6 +14,7 @@ import { createJobRepository } from './job.repository.ts';
 import type { JobRow } from './job.table.ts';
 import type { JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
 import { defaultJobSettings } from './job-options.ts';
+import { createJobViews } from './job-views.ts';
 import { specDigest } from './spec-digest.ts';
 
 /** Results must fit into an event with the job's spec (bytes of JSON). */
@@ -139,6 +140,7 @@ export function createJobService(options: JobServiceOptions) {
     settings,
     repository: jobs,
     create,
+    ...createJobViews(jobs, database.db, settings.workerGraceMs),
 
     /** Creates a job in a transaction of its own. */
     submit: (request: NewJob) => database.transaction((tx) => create(tx, request)),

@@ -20,6 +20,7 @@ export {
 export { isLoopbackAddress, isLoopbackBinding, isLoopbackHost, isLoopbackOrigin } from './auth/loopback.ts';
 export type { Principal, Scope } from './auth/scopes.ts';
 export { isScope, scopes } from './auth/scopes.ts';
+export { inCallSpan } from './call-span.ts';
 export type { LoadedConfig } from './config/config.ts';
 export { ConfigError, configTable, EXIT_CONFIG, loadConfig } from './config/config.ts';
 export { authConfig, databaseConfig, natsConfig, s3Config, serviceConfig } from './config/config-parts.ts';
@@ -32,8 +33,8 @@ export { assertSafeBinding, listenHttp } from './http/listen.ts';
 export { PROBLEM_CONTENT_TYPE, Problem, retryAfterSeconds, toAppError, toProblem } from './http/problem.ts';
 export type { Logger } from './logger.ts';
 export { createLogger, redactSecrets } from './logger.ts';
-export type { Metrics } from './metrics.ts';
-export { createMetrics, SECONDS_BUCKETS } from './metrics.ts';
+export type { Metrics, MetricsSnapshot } from './metrics.ts';
+export { createMetrics, mergeMetrics, SECONDS_BUCKETS, snapshotMetrics } from './metrics.ts';
 export {
   decodeCursor,
   encodeCursor,
@@ -43,9 +44,11 @@ export {
   pageQuery,
   toPage,
 } from './page.ts';
-export type { Platform, PlatformOptions } from './platform.ts';
-export { connectPlatform } from './platform.ts';
+export type { Platform, PlatformOptions, Servers, ServersOptions } from './platform.ts';
+export { connectAuth, connectPlatform, connectServers } from './platform.ts';
 export type { Running } from './run-service.ts';
 export { exitOnConfigError, runService } from './run-service.ts';
+export type { ServiceBase, ServiceOptions, ServiceParts } from './start-service.ts';
+export { startService } from './start-service.ts';
 export type { Tracing } from './tracing.ts';
 export { startTracing } from './tracing.ts';

@@ -1,17 +1,21 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 type MetricOptions<L extends string> = {
   /** `<what>_<unit>`, for instance `request_seconds`; the prefix `millrace_<service>_` is put before it. */
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly L[];
+  /** Stands before the name instead of the usual prefix: names that another product made known. */
+  readonly prefix?: string;
 };
 
 /** The Prometheus registry of one service, with helpers that give every metric its prefix. */
 export type Metrics = {
   readonly registry: Registry;
   readonly prefix: string;
-  counter<L extends string = never>(options: MetricOptions<L>): Counter<L>;
+  counter<L extends string = never>(
+    options: MetricOptions<L> & { collect?: (counter: Counter<L>) => void | Promise<void> },
+  ): Counter<L>;
   gauge<L extends string = never>(
     options: MetricOptions<L> & { collect?: (gauge: Gauge<L>) => void | Promise<void> },
   ): Gauge<L>;
@@ -32,7 +36,7 @@ export function createMetrics(options: { service: string; withDefaults?: boolean
   if (options.withDefaults !== false) collectDefaultMetrics({ register: registry });
   const prefix = `millrace_${options.service.replaceAll('-', '_')}_`;
   const base = <L extends string>(metric: MetricOptions<L>) => ({
-    name: prefix + metric.name,
+    name: (metric.prefix ?? prefix) + metric.name,
     help: metric.help,
     labelNames: [...(metric.labels ?? [])],
     registers: [registry],
@@ -40,21 +44,40 @@ export function createMetrics(options: { service: string; withDefaults?: boolean
   return {
     registry,
     prefix,
-    counter: (metric) => new Counter(base(metric)),
+    counter: (metric) => {
+      const { collect } = metric;
+      return new Counter({
+        ...base(metric),
+        ...(collect !== undefined && {
+          collect(this: Counter) {
+            return collect(this);
+          },
+        }),
+      });
+    },
     gauge: (metric) => {
       const { collect } = metric;
       return new Gauge({
         ...base(metric),
-        ...(collect === undefined
-          ? {}
-          : {
-              collect(this) {
-                return collect(this);
-              },
-            }),
+        ...(collect !== undefined && {
+          collect(this: Gauge) {
+            return collect(this);
+          },
+        }),
       });
     },
     histogram: (metric) =>
       new Histogram({ ...base(metric), buckets: [...(metric.buckets ?? SECONDS_BUCKETS)] }),
   };
+}
+
+/** The values of a registry at one moment, as JSON: for a service of several processes. */
+export type MetricsSnapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
+
+export const snapshotMetrics = (metrics: Metrics): Promise<MetricsSnapshot> =>
+  metrics.registry.getMetricsAsJSON();
+
+/** One Prometheus text of the metrics of several processes: counters, histograms and gauges are added up. */
+export function mergeMetrics(snapshots: readonly MetricsSnapshot[]): Promise<string> {
+  return AggregatorRegistry.aggregate([...snapshots] as never).metrics();
 }

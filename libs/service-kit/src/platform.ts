@@ -11,39 +11,43 @@ import type { Logger } from './logger.ts';
 
 const KEY_SET_TIMEOUT_MS = 2_000;
 
-export type PlatformOptions = {
+/** Where a service keeps its rows and finds its servers. */
+export type ServersOptions = {
   /** Name of the service; its Postgres schema may differ. */
   service: string;
   schema: string;
-  busTables: BusTables;
   /** Folder of the service's SQL migrations. */
   migrationsFolder: string;
   logger: Logger;
-  config: {
-    readonly databaseUrl: string;
-    readonly natsUrl: string;
-    readonly natsInboxPrefix: string;
-    readonly authMode: AuthMode;
-    readonly authPublicKeyFile: string;
-  };
+  config: { readonly databaseUrl: string; readonly natsUrl: string; readonly natsInboxPrefix: string };
 };
 
-/** What nearly every service stands on: its database (migrated), the bus (streams ensured), outbox, auth. */
-export type Platform = {
+/** The database (migrated) and the bus (streams ensured). */
+export type Servers = {
   readonly database: Database;
   readonly bus: Bus;
+  /** Checks for `/health/ready`: a write to Postgres is not needed, a JetStream answer is. */
+  readonly readiness: ReadinessChecks;
+  close(): Promise<void>;
+};
+
+export type PlatformOptions = ServersOptions & {
+  busTables: BusTables;
+  config: { readonly authMode: AuthMode; readonly authPublicKeyFile: string };
+};
+
+/** What nearly every service stands on: its servers, outbox, auth. */
+export type Platform = Servers & {
   readonly outbox: Outbox;
   readonly relay: OutboxRelay;
   readonly auth: Auth;
-  /** Checks for `/health/ready`: a write to Postgres is not needed, a JetStream answer is. */
-  readonly readiness: ReadinessChecks;
   /** Closes in the order that loses nothing: relay, auth, bus, database. */
   close(): Promise<void>;
 };
 
-/** Migrates, connects and starts the outbox relay. Throws when Postgres or NATS cannot be reached at start. */
-export async function connectPlatform(options: PlatformOptions): Promise<Platform> {
-  const { service, schema, busTables, logger, config } = options;
+/** Migrates and connects. Throws when Postgres or NATS cannot be reached at start. */
+export async function connectServers(options: ServersOptions): Promise<Servers> {
+  const { service, schema, logger, config } = options;
   await migrate({ url: config.databaseUrl, schema, folder: options.migrationsFolder });
   const database = createDatabase({
     url: config.databaseUrl,
@@ -57,26 +61,49 @@ export async function connectPlatform(options: PlatformOptions): Promise<Platfor
     logger,
   });
   await ensureStreams(bus);
-  const relay = createOutboxRelay({ database, tables: busTables, bus, schema });
-  relay.start();
+  return {
+    database,
+    bus,
+    readiness: { postgres: () => database.ping(), nats: () => bus.ping() },
+    async close() {
+      await bus.close();
+      await database.close();
+    },
+  };
+}
+
+/** Checks of API keys by the key set that the gateway publishes; asks for it over the bus and hears of changes. */
+export function connectAuth(
+  bus: Bus,
+  config: { readonly authMode: AuthMode; readonly authPublicKeyFile: string },
+  logger: Logger,
+): { auth: Auth; close(): void } {
   const keySet = createKeySetClient({
     publicKeyPem: readFileSync(config.authPublicKeyFile, 'utf8'),
     fetch: async () => (await bus.nc.request(KEY_SET_SUBJECT, '{}', { timeout: KEY_SET_TIMEOUT_MS })).json(),
     onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
     logger,
   });
+  return { auth: createAuth({ mode: config.authMode, keySet, logger }), close: () => keySet.close() };
+}
+
+/** Migrates, connects and starts the outbox relay. Throws when Postgres or NATS cannot be reached at start. */
+export async function connectPlatform(options: PlatformOptions): Promise<Platform> {
+  const { service, schema, busTables, logger, config } = options;
+  const servers = await connectServers(options);
+  const { database, bus } = servers;
+  const relay = createOutboxRelay({ database, tables: busTables, bus, schema });
+  relay.start();
+  const auth = connectAuth(bus, config, logger);
   return {
-    database,
-    bus,
+    ...servers,
     outbox: createOutbox(busTables, service),
     relay,
-    auth: createAuth({ mode: config.authMode, keySet, logger }),
-    readiness: { postgres: () => database.ping(), nats: () => bus.ping() },
+    auth: auth.auth,
     async close() {
       await relay.stop();
-      keySet.close();
-      await bus.close();
-      await database.close();
+      auth.close();
+      await servers.close();
     },
   };
 }

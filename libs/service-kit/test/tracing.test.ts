@@ -7,6 +7,7 @@ import {
   createKeySetHolder,
   createLogger,
   createMetrics,
+  inCallSpan,
   startTracing,
 } from '../src/index.ts';
 
@@ -36,7 +37,15 @@ test('a request reaches the collector as a span of the trace its caller began', 
     openapi: { title: 'Traced' },
   });
   const traceId = '0af7651916cd43dd8448eb211c80319c';
+  const callTraceId = '1bf7651916cd43dd8448eb211c80319d';
   await app.inject({ url: '/health/live', headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } });
+  const call = {
+    service: 'traced',
+    method: 'some.Service/Call',
+    metadata: { traceparent: `00-${callTraceId}-b7ad6b7169203331-01` },
+  };
+  expect(await inCallSpan(call, async () => 'done')).toBe('done');
+  await expect(inCallSpan(call, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
   await app.close();
   await tracing.close();
   collector.close();
@@ -45,4 +54,6 @@ test('a request reaches the collector as a span of the trace its caller began', 
   expect(spans).toContain('/v1/traces');
   expect(spans).toContain(traceId);
   expect(spans).toContain('GET /health/live');
+  expect(spans).toContain(callTraceId);
+  expect(spans).toContain('some.Service/Call');
 });

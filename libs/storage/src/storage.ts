@@ -20,6 +20,8 @@ import type { StorageOptions } from './client.ts';
 import { createClient } from './client.ts';
 import { isMissing, toStorageError } from './errors.ts';
 import { blobKey, checkedKey } from './keys.ts';
+import type { ByteRange, ObjectInfo } from './ranges.ts';
+import { listObjects, openRange } from './ranges.ts';
 import { spoolBuffer, spoolStream } from './spool.ts';
 import { uploadOnce } from './upload.ts';
 import { readAll, verifiedStream } from './verified-read.ts';
@@ -57,6 +59,10 @@ export type Storage = {
   getObject(key: string, options?: { maxBytes?: number }): Promise<Buffer>;
   /** Size of an object, null when there is none. */
   headObject(key: string): Promise<{ sizeBytes: number } | null>;
+  /** Part of an object, unverified. Throws `precondition_failed` when its ETag is not the given one. */
+  openRange(key: string, range: ByteRange): Promise<Readable>;
+  /** Objects under a prefix, by key, at most `max`. */
+  listObjects(prefix: string, max: number): Promise<ObjectInfo[]>;
   /** Removes every object under a prefix, which must end with `/`; returns how many there were. */
   deletePrefix(prefix: string): Promise<number>;
   /** A URL that gives the object to whoever has it, for `expiresSeconds` (900 unless given). */
@@ -88,6 +94,8 @@ export function createStorage(options: StorageOptions): Storage {
     getObject: async (key, { maxBytes = BUFFER_BYTES_MAX } = {}) =>
       await getObject(context, checkedKey(key), maxBytes),
     headObject: async (key) => await headObject(context, checkedKey(key)),
+    openRange: async (key, range) => await openRange(context, checkedKey(key), range),
+    listObjects: async (prefix, max) => await listObjects(context, checkedKey(prefix), max),
     deletePrefix: async (prefix) => await deletePrefix(context, prefix),
     presignGet: async (key, sign = {}) => await presignGet(context, checkedKey(key), sign),
     ensureBucket: async () => await ensureBucket(context),

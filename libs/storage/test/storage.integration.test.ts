@@ -150,6 +150,23 @@ describe('damage', () => {
 });
 
 describe('plain keys', () => {
+  test('lists objects by prefix, and reads part of one while it is the one that was listed', async () => {
+    for (const name of ['b', 'a', 'c'])
+      await storage.putObject(`ranges/${name}`, Buffer.from(`bytes of ${name}`));
+    const listed = await storage.listObjects('ranges/', 10);
+    expect(listed.map(({ key, sizeBytes }) => [key, sizeBytes])).toEqual([
+      ['ranges/a', 10],
+      ['ranges/b', 10],
+      ['ranges/c', 10],
+    ]);
+    expect(await storage.listObjects('ranges/', 2)).toHaveLength(2);
+    const range = { start: 6, end: 8, etag: listed[0]?.etag ?? '' };
+    expect(Buffer.concat(await (await storage.openRange('ranges/a', range)).toArray()).toString()).toBe('of');
+    await storage.putObject('ranges/a', Buffer.from('other bytes'));
+    expect(await codeOf(storage.openRange('ranges/a', range))).toBe('precondition_failed');
+    expect(await codeOf(storage.openRange('ranges/none', range))).toBe('artifact_missing');
+  });
+
   test('put, head, get, presigned get and delete by prefix', async () => {
     const [one, two, other] = ['jobs/j1/f1/step-1/a', 'jobs/j1/f1/step-2/a', 'jobs/j10/f1/step-1/a'] as const;
     for (const key of [one, two, other]) await storage.putObject(key, Buffer.from(key));

@@ -54,6 +54,8 @@ export type HttpOptions = {
   bodyLimitBytes?: number;
   requestTimeoutMs?: number;
   readiness: ReadinessChecks;
+  /** The text of `/metrics` where it is not this process's own: a service of several processes. */
+  metricsText?: () => Promise<string>;
   openapi: {
     title: string;
     description?: string;
@@ -214,7 +216,7 @@ function addOperations(app: HttpApp, options: HttpOptions): void {
     async (_request, reply) =>
       reply
         .header('content-type', options.metrics.registry.contentType)
-        .send(await options.metrics.registry.metrics()),
+        .send(await (options.metricsText?.() ?? options.metrics.registry.metrics())),
   );
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } as never }, async () => {
     const document = app.swagger();

@@ -2,12 +2,14 @@ import { isAppError } from '@millrace/contracts';
 import { createClient } from '@millrace/sdk';
 import type { Command, Context } from './command.ts';
 import { readArguments, UsageError } from './command.ts';
+import { batchCommand } from './commands/batch.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { logsCommand } from './commands/logs.ts';
 import { modelsCommand } from './commands/models.ts';
 import { predictCommand } from './commands/predict.ts';
+import { rolloutsCommand } from './commands/rollouts.ts';
 import { statusCommand } from './commands/status.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -22,7 +24,9 @@ const commands: readonly Command[] = [
   jobsCommand,
   logsCommand,
   modelsCommand,
+  batchCommand,
   predictCommand,
+  rolloutsCommand,
   verifyCommand,
   dlqCommand,
   doctorCommand,

@@ -165,3 +165,35 @@ describe('doctor', () => {
     expect(result).toMatchObject({ node: 'ok', postgres: 'skip', platform: 'fail', 'python tools': 'fail' });
   });
 });
+
+test('rollouts are set, shown and deleted, against the revision that was read', async () => {
+  await client.models.upload({ modelId: 'iris', version: 'v2', framework: 'onnx', file: new Blob([MODEL]) });
+  const run = (...args: string[]) => millrace(['rollouts', ...args], { env });
+  expect((await run()).out).toContain('No rollout.');
+  expect((await run('set', 'iris', 'v1=90', 'v2=10', '--sticky', 'userId')).out).toContain(
+    'iris is at revision 1: v1=90 v2=10',
+  );
+  const file = join(platform.home, 'rollout.json');
+  writeFileSync(file, JSON.stringify({ rules: [{ header: 'x-ring', equals: 'inner', version: 'v2' }] }));
+  expect((await run('set', 'iris', '--file', file)).out).toContain('revision 2: default');
+  // weights are added to what is there
+  expect((await run('set', 'iris', 'v1=100')).code).toBe(0);
+  const shown = await run('show', 'iris');
+  expect(shown.out).toMatch(/rules\s+x-ring: inner -> v2/);
+  expect(shown.out).toMatch(/v1\s+100\s+0/);
+  expect((await run()).out).toMatch(/iris\s+3\s+v1=100/);
+
+  const stale = await run('set', 'iris', 'v1=50', 'v2=50', '--revision', '2');
+  expect(stale.code).toBe(1);
+  expect(stale.err).toContain('precondition_failed');
+  expect((await run('set', 'iris', 'v1=60', 'v2=50')).err).toMatch(/invalid_rollout: weights add up to 110/);
+  for (const args of [
+    ['set', 'iris'],
+    ['set', 'iris', 'v1'],
+    ['set', 'iris', '--file', 'no-such'],
+    ['shift', 'iris'],
+  ])
+    expect((await run(...args)).code).toBe(64);
+  expect((await run('delete', 'iris')).out).toContain('no rollout');
+  expect((await run('show', 'iris')).err).toContain('rollout_not_found');
+});

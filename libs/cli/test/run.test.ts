@@ -6,7 +6,7 @@ import { findConnection } from '../src/connection.ts';
 import { bytes, duration, table } from '../src/format.ts';
 import { millrace, NOWHERE } from './fixtures.ts';
 
-const NAMES = ['status', 'train', 'jobs', 'logs', 'models', 'predict', 'verify', 'dlq', 'doctor'];
+const NAMES = ['status', 'train', 'jobs', 'logs', 'models', 'predict', 'batch', 'verify', 'dlq', 'doctor'];
 
 describe('arguments', () => {
   test('help names every command and the exit codes, --version the version; no command is a usage error', async () => {
@@ -38,6 +38,9 @@ describe('arguments', () => {
     [['train', '--quick', '--full'], 'exclude each other'],
     [['train', '--pool', 'tpu'], 'cpu or gpu'],
     [['dlq', 'show', 'x'], 'whole number'],
+    [['batch', 'create', 'm'], 'The input is missing'],
+    [['batch', 'create', 'm', 'in/', '--format', 'xls'], 'takes csv, jsonl, npy, parquet'],
+    [['batch', 'show', '../x'], 'is no id'],
     [['models', 'stage', 'm@v1', 'best'], 'is not a stage'],
     [['status', '--url', 'nonsense'], '--url takes an origin'],
   ])('%j is refused with what to write instead', async (args, message) => {

@@ -1,6 +1,9 @@
 import type { Stage } from '@millrace/contracts';
+import { createBatchJobsClient } from './batch-jobs.ts';
+import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
 import { createJobsClient } from './jobs.ts';
+import { createRolloutsClient } from './rollouts.ts';
 import type {
   BundleParts,
   DatasetView,
@@ -15,8 +18,7 @@ import type {
   Pipeline,
   PipelineRequest,
   PlatformStatus,
-  Prediction,
-  PredictRequest,
+  ServingReport,
   VersionDetail,
   VersionSummary,
   WorkerView,
@@ -33,19 +35,23 @@ export type Client = ReturnType<typeof createClient>;
 /** A client of the platform whose gateway is at `url`. */
 export function createClient(options: ClientOptions) {
   const transport = createTransport(options);
+  const { predict, infer, ...inference } = createInferenceClient(transport);
   return {
     url: options.url,
+    predict,
+    infer,
+    inference,
     status: async () => await transport.call<PlatformStatus>('GET', '/v1/status'),
     training: { ...createJobsClient(transport, '/v1/training/jobs'), workers: workersOf(transport) },
     conversions: createJobsClient(transport, '/v1/conversions') satisfies JobsClient,
     ingests: createJobsClient(transport, '/v1/datasets/ingest-jobs') satisfies JobsClient,
     pipelines: pipelinesClient(transport),
     models: modelsClient(transport),
+    rollouts: createRolloutsClient(transport),
+    batchJobs: createBatchJobsClient(transport),
     datasets: datasetsClient(transport),
     deadLetters: deadLettersClient(transport),
     keys: keysClient(transport),
-    predict: async (request: PredictRequest) =>
-      await transport.call<Prediction>('POST', '/predict', { body: request }),
     feedback: async (feedback: {
       inferenceId: string;
       outcome: Record<string, unknown>;
@@ -74,7 +80,9 @@ function pipelinesClient({ call }: Transport) {
     create: async (request: PipelineRequest, idempotencyKey?: string) =>
       await call<Pipeline>('POST', '/v1/pipelines', {
         body: request,
-        ...(idempotencyKey === undefined ? {} : { headers: { 'idempotency-key': idempotencyKey } }),
+        ...(idempotencyKey === undefined
+          ? {}
+          : { headers: { 'idempotency-key': idempotencyKey }, isRepeatable: true }),
       }),
     list: async (query: PageQuery = {}) => await call<Page<Pipeline>>('GET', '/v1/pipelines', { query }),
     get: async (id: string) => await call<Pipeline>('GET', one(id)),
@@ -93,6 +101,8 @@ function modelsClient({ call }: Transport) {
     version: async (name: string, label: string) => await call<VersionDetail>('GET', version(name, label)),
     setStage: async (name: string, label: string, stage: Stage) =>
       await call<VersionDetail>('POST', `${version(name, label)}/stage`, { body: { stage } }),
+    /** What the inference servers have in memory, how it runs and how fast it answers. */
+    serving: async () => await call<ServingReport>('GET', '/v1/inference/models'),
     bundleParts: async (name: string, label: string) =>
       await call<BundleParts>('GET', `${version(name, label)}/bundle-parts`),
     upload: async (upload: ModelUpload) =>

@@ -1,10 +1,28 @@
 export type { ErrorCode } from '@millrace/contracts';
 export { AppError, isAppError } from '@millrace/contracts';
+export type {
+  BatchJob,
+  BatchJobRequest,
+  BatchObject,
+  BatchResults,
+  BatchRows,
+} from './batch-jobs.ts';
 export type { Client } from './client.ts';
 export { createClient } from './client.ts';
 export type { ServerSentEvent } from './event-stream.ts';
 export { readEvents } from './event-stream.ts';
+export type { InferReply, TensorFormat } from './infer-body.ts';
+export type {
+  InferenceClient,
+  InferOptions,
+  InferRequest,
+  ModelMetadata,
+  PredictOptions,
+  ServerMetadata,
+} from './inference.ts';
 export type { JobEvent, JobsClient } from './jobs.ts';
+export { RETRIES_DEFAULT } from './retry.ts';
+export type { Rollout, RolloutChange, RolloutStatus } from './rollouts.ts';
 export type {
   BundleParts,
   DatasetView,
@@ -22,10 +40,14 @@ export type {
   PlatformStatus,
   Prediction,
   PredictRequest,
+  ServedVersion,
   ServiceStatus,
+  ServingReport,
   VersionDetail,
   VersionSummary,
   WorkerView,
 } from './shapes.ts';
+export type { Datatype, NumericArray, Tensor } from './tensor.ts';
+export type { NestedValues, TensorInput } from './tensor-input.ts';
 export type { ClientOptions } from './transport.ts';
 export { CALL_TIMEOUT_MS } from './transport.ts';

@@ -128,6 +128,31 @@ export type InferenceEvent = {
   latencyMs: number;
   correct: boolean | null;
 };
+/** A version in memory; times in ms. */
+export type ServedVersion = {
+  modelVersionId: string;
+  model: string;
+  version: string;
+  stage: string;
+  /** `ready`, `restarting` or `quarantined`. */
+  state: string;
+  /** `inline`, or `host`: in processes of its own. */
+  placement: string;
+  placementReason: string;
+  isBatched: boolean;
+  batchReason: string;
+  residentBytes: number;
+  /** Counts since the load, and `depth`: requests that wait now. */
+  queue: Record<string, number>;
+  latencyMs: { mean: number; p50: number; p99: number; queueMean: number };
+};
+
+export type ServingReport = {
+  models: ServedVersion[];
+  failures: { model: string; version: string; code: string; message: string; at: string }[];
+  telemetry: Record<string, number>;
+};
+
 export type ModelMetrics = {
   modelId: string | null;
   count: number;

@@ -12,12 +12,14 @@ export const modelsCommand: Command = {
   help: `millrace models                            all models
 millrace models MODEL                      its versions
 millrace models MODEL@VERSION              one version: files, digests, inputs, outputs
+millrace models serving                    what is in memory: queue, rows a run, latency, memory
 millrace models stage MODEL@VERSION STAGE  move it to ${STAGES.join(', ')}`,
   options: {},
   async run(context) {
     const [first] = context.positionals;
     if (first === undefined) return await list(context);
     if (first === 'stage') return await stage(context);
+    if (first === 'serving') return await serving(context);
     const { name, version } = modelArgument(first);
     return version === undefined ? await versions(context, name) : await detail(context, name, version);
   },
@@ -85,6 +87,44 @@ async function detail(context: Context, name: string, label: string): Promise<nu
     ]);
     const files = version.files.map((file) => [file.path, bytes(file.sizeBytes), file.sha256]);
     return `${about}\n\n${table(['file', 'size', 'sha256'], files)}`;
+  });
+  return exitCodes.ok;
+}
+
+async function serving(context: Context): Promise<number> {
+  const report = await context.client.models.serving();
+  const ms = (value: number): string => value.toPrecision(3);
+  show(context, report, () => {
+    if (report.models.length === 0) return 'No model is in memory; the first request loads it.';
+    const rows = report.models.map(({ queue, latencyMs, ...version }) => [
+      `${version.model}@${version.version}`,
+      version.state,
+      version.placement,
+      queue.requests ?? 0,
+      queue.failures ?? 0,
+      queue.depth ?? 0,
+      version.isBatched ? ((queue.rows ?? 0) / Math.max(1, queue.runs ?? 0)).toFixed(1) : 'alone',
+      ms(latencyMs.queueMean),
+      ms(latencyMs.p50),
+      ms(latencyMs.p99),
+      bytes(version.residentBytes),
+    ]);
+    const head = [
+      'version',
+      'state',
+      'runs',
+      'requests',
+      'failed',
+      'waiting',
+      'rows a run',
+      'queue ms',
+      'p50',
+      'p99',
+      'memory',
+    ];
+    const faults = report.failures.map((one) => [`${one.model}@${one.version}`, one.code, one.message]);
+    const failed = faults.length === 0 ? '' : `\n\n${table(['not loaded', 'code', 'why'], faults)}`;
+    return table(head, rows) + failed;
   });
   return exitCodes.ok;
 }

@@ -1,0 +1,28 @@
+"""Typed client of the Millrace ML platform: numpy arrays in, numpy arrays out."""
+
+from .async_client import AsyncClient
+from .client import Client
+from .errors import (
+    AuthError,
+    MillraceError,
+    NotFoundError,
+    RequestError,
+    ServerError,
+    UnavailableError,
+)
+from .protocol import InferReply, ModelMetadata, ServerMetadata, TensorMetadata
+
+__all__ = [
+    "AsyncClient",
+    "AuthError",
+    "Client",
+    "InferReply",
+    "MillraceError",
+    "ModelMetadata",
+    "NotFoundError",
+    "RequestError",
+    "ServerError",
+    "ServerMetadata",
+    "TensorMetadata",
+    "UnavailableError",
+]

@@ -1,0 +1,153 @@
+"""The client that waits."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from . import flows
+from .arrays import Array, ArrayLike
+from .protocol import Format, InferReply, ModelMetadata, ServerMetadata, model_path, no_answer
+from .wire import RETRIES, TIMEOUT_S, Attempts, Reply, Request
+
+T = TypeVar("T")
+
+
+class Client:
+    """Asks the platform at `url`, the gateway or an inference service.
+
+    `timeout` is in seconds for all attempts of a call; `retries` is how often a request that a busy platform
+    refused (429, 503) is sent again. One client may be used by many threads.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = TIMEOUT_S,
+        retries: int = RETRIES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        self._retries = retries
+        self._models = flows.Models()
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._http = httpx.Client(headers=headers, transport=transport)
+
+    def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, ArrayLike],
+        *,
+        version: str | None = None,
+        outputs: Sequence[str] | None = None,
+        format: Format = "binary",
+        user_id: str | None = None,
+        session_id: str | None = None,
+        priority: int | None = None,
+        queue_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Array]:
+        """Asks a model; inputs and outputs by name.
+
+        Inputs are arrays or nested sequences and take the type and shape that the model says: no value is
+        rounded or cut to fit, but doubles become floats. `queue_timeout`: a request that waits for the model
+        longer is not run (seconds). Raises MillraceError.
+        """
+        parameters = flows.parameters_of(user_id, session_id, priority, queue_timeout)
+        flow = self._models.predict(
+            model, inputs, version=version, outputs=outputs, format=format, parameters=parameters
+        )
+        return self._run(flow, timeout)
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        *,
+        version: str | None = None,
+        outputs: Sequence[str] | None = None,
+        format: Format = "binary",
+        request_id: str | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        priority: int | None = None,
+        queue_timeout: float | None = None,
+        timeout: float | None = None,
+    ) -> InferReply:
+        """Sends arrays as they are and says which version answered. Raises MillraceError."""
+        flow = flows.infer(
+            model,
+            version,
+            inputs,
+            outputs=outputs,
+            format=format,
+            request_id=request_id,
+            parameters=flows.parameters_of(user_id, session_id, priority, queue_timeout),
+        )
+        return self._run(flow, timeout)
+
+    def model_metadata(self, model: str, version: str | None = None) -> ModelMetadata:
+        """What a model takes and gives; needs the scope `models:read`."""
+        return self._run(flows.model_metadata(model, version), None)
+
+    def server_metadata(self) -> ServerMetadata:
+        """The server and its extensions."""
+        return self._run(flows.server_metadata(), None)
+
+    def is_live(self) -> bool:
+        """Whether the server runs; raises UnavailableError when nobody answers."""
+        return self._run(flows.probe("/v2/health/live"), None)
+
+    def is_ready(self) -> bool:
+        """Whether everything that predictions need answers."""
+        return self._run(flows.probe("/v2/health/ready"), None)
+
+    def is_model_ready(self, model: str, version: str | None = None) -> bool:
+        """Whether a version can be asked; loads it if need be."""
+        return self._run(flows.probe(f"{model_path(model, version)}/ready"), None)
+
+    def _run(self, flow: flows.Flow[T], timeout: float | None) -> T:
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            request = next(flow)
+            while True:
+                request = flow.send(self._send(request, seconds))
+        except StopIteration as end:
+            return end.value
+
+    def _send(self, request: Request, timeout: float) -> Reply:
+        attempts = Attempts(request, self._retries, timeout)
+        while True:
+            try:
+                response = self._http.request(
+                    request.method,
+                    self.url + request.path,
+                    content=request.body,
+                    headers=dict(request.headers),
+                    timeout=attempts.time_left(),
+                )
+            except httpx.HTTPError as error:
+                is_late = isinstance(error, httpx.TimeoutException)
+                raise no_answer(self.url, error, is_late=is_late) from error
+            reply = Reply(response.status_code, response.headers, response.content)
+            wait = attempts.wait_after(reply)
+            if wait is None:
+                return reply
+            time.sleep(wait)
+
+    def close(self) -> None:
+        """Closes the connections that are kept open."""
+        self._http.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

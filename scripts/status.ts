@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import {
+  type Connection,
   folderSize,
   homeRoot,
   livePids,
@@ -51,7 +52,7 @@ function supervisorReport({ supervisor, startedAt, parts }: PlatformState): Part
   };
 }
 
-function printTable(parts: readonly PartReport[], gateway: string | undefined, dataBytes: number): void {
+function printTable(parts: readonly PartReport[], open: Connection | null, dataBytes: number): void {
   const heading = ['part', 'state', 'pid', 'port', 'memory', 'mapped', 'for', 'restarts'];
   const rows = parts.map((part) => [
     part.name,
@@ -67,7 +68,7 @@ function printTable(parts: readonly PartReport[], gateway: string | undefined, d
   const files = parts.reduce((total, { memory }) => total + memory.fileBytes, 0);
   process.stdout.write(`${table([heading, ...rows])}\n\n`);
   process.stdout.write(`memory ${bytes(own)}, mapped programs ${bytes(files)}, data ${bytes(dataBytes)}\n`);
-  if (gateway) process.stdout.write(`open ${gateway}\n`);
+  if (open) process.stdout.write(`open ${open.gateway}, gRPC ${open.grpc}\n`);
   for (const part of parts.filter(({ reason }) => reason)) {
     process.stdout.write(`${part.name}: ${part.reason} (log: ${part.logFile})\n`);
   }
@@ -89,12 +90,12 @@ await runScript(async () => {
     return EXIT_NOT_RUNNING;
   }
   const parts = [supervisorReport(state), ...state.parts.map(report)];
-  const gateway = readConnection(home.connectionFile)?.gateway;
+  const open = readConnection(home.connectionFile);
   const dataBytes = folderSize(home.data);
   if (options.json) {
     process.stdout.write(
-      `${JSON.stringify({ ...state, gateway: gateway ?? null, dataBytes, parts }, null, 2)}\n`,
+      `${JSON.stringify({ ...state, gateway: open?.gateway ?? null, grpc: open?.grpc ?? null, dataBytes, parts }, null, 2)}\n`,
     );
-  } else printTable(parts, gateway, dataBytes);
+  } else printTable(parts, open, dataBytes);
   return parts.every((part) => part.status === 'running') ? 0 : EXIT_DEGRADED;
 });

@@ -24,8 +24,9 @@ Starts Postgres, NATS, S3, all services and the Python workers, and stays in the
   --only X  only these parts, by name or kind: --only server, --only postgres,nats
   --help    this text
 
-Environment: MILLRACE_HOME, MILLRACE_GATEWAY_PORT (9926), MILLRACE_INFERENCE_PORT (8081), MILLRACE_WORKER_POOLS (cpu);
-MILLRACE_DATABASE_URL, MILLRACE_NATS_URL, MILLRACE_S3_ENDPOINT with its keys use servers of yours.`;
+Environment: MILLRACE_HOME, MILLRACE_GATEWAY_PORT (9926), MILLRACE_INFERENCE_PORT (8081), MILLRACE_GRPC_PORT (8082),
+MILLRACE_WORKER_POOLS (cpu); MILLRACE_DATABASE_URL, MILLRACE_NATS_URL, MILLRACE_S3_ENDPOINT with its keys use servers of
+yours.`;
 
 const POLL_MS = 100;
 
@@ -86,8 +87,8 @@ async function waitForConnection(home: ReturnType<typeof openHome>, report: Repo
   }
 }
 
-function announce({ gateway }: Connection): void {
-  reporter.line(`\nMillrace is up at ${gateway} (API: ${gateway}/docs)`);
+function announce({ gateway, grpc }: Connection): void {
+  reporter.line(`\nMillrace is up at ${gateway} (API: ${gateway}/docs; gRPC: ${grpc})`);
 }
 
 await runScript(options.detach ? detached : foreground);

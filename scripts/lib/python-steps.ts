@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { type Environment, type EnvironmentName, pythonPath, REPOSITORY_ROOT } from '@millrace/embedded';
 import type { Step } from './steps.ts';
 
@@ -8,8 +8,9 @@ const EXPORT_LINES_MIN = 95;
 
 type Suite = {
   name: string;
-  environment: 'training' | 'conversion';
-  worker: 'training-worker' | 'conversion-worker';
+  environment: 'training' | 'conversion' | 'dev';
+  /** Whose sources are on the path; without a worker those of the folders themselves. */
+  worker?: 'training-worker' | 'conversion-worker';
   folders: readonly string[];
   packages: readonly string[];
   linesMin: number | null;
@@ -43,7 +44,19 @@ const SUITES: readonly Suite[] = [
     packages: ['millrace_conversion'],
     linesMin: WORKER_LINES_MIN,
   },
+  {
+    name: 'pytest client',
+    environment: 'dev',
+    folders: ['libs/client-py'],
+    packages: ['millrace_client'],
+    linesMin: WORKER_LINES_MIN,
+  },
 ];
+
+function pathOf({ worker, folders }: Suite): NodeJS.ProcessEnv {
+  if (worker !== undefined) return pythonPath(worker);
+  return { PYTHONPATH: folders.map((folder) => join(REPOSITORY_ROOT, folder, 'src')).join(delimiter) };
+}
 
 /** The pytest runs, each in the environment its worker runs in, and the coverage bounds of single modules. */
 export function pythonSteps(
@@ -53,7 +66,7 @@ export function pythonSteps(
   return SUITES.flatMap((suite) => {
     const python = environments.get(suite.environment)?.python ?? '';
     const data = join(REPOSITORY_ROOT, '.millrace', 'coverage', suite.name.replaceAll(' ', '-'));
-    const env = { ...pythonPath(suite.worker), COVERAGE_FILE: data };
+    const env = { ...pathOf(suite), COVERAGE_FILE: data };
     const bound = suite.linesMin === null ? [] : [`--cov-fail-under=${suite.linesMin}`];
     const coverage = [...suite.packages.map((name) => `--cov=${name}`), '--cov-report=term', ...bound];
     const run: Step = {

@@ -7,8 +7,8 @@ export type Connection = {
   gateway: string;
   /** Origin of the inference service. */
   inference: string;
-  /** `host:port` of the gRPC endpoint; null while none is served. */
-  grpc: string | null;
+  /** `host:port` of the inference service over gRPC. */
+  grpc: string;
   /** URL with user and password. */
   nats: string;
   /** URL with user and password. */

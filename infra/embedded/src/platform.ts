@@ -179,7 +179,7 @@ function connectionOf(
   return {
     gateway: services.origins.gateway,
     inference: services.origins.inference,
-    grpc: null,
+    grpc: services.grpc,
     nats: coordinates.nats.servicesUrl,
     database: coordinates.database.url,
     s3: { endpoint, region, bucket, accessKeyId, secretAccessKey },

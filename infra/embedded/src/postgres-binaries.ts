@@ -1,8 +1,10 @@
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { REPOSITORY_ROOT } from './home.ts';
 import { LaunchError } from './launch-error.ts';
-import { canExecute, openFolderFor, type ServerUser } from './unprivileged-user.ts';
+import { openFolderFor } from './stand-in-folder.ts';
+import { canExecute, type ServerUser } from './unprivileged-user.ts';
 
 /** Where `initdb` and `postgres` are. */
 export type PostgresBinaries = { folder: string; version: string; notice: string | null };
@@ -10,7 +12,8 @@ export type PostgresBinaries = { folder: string; version: string; notice: string
 /** Finds the binaries that npm brought. */
 export function postgresBinaries(user: ServerUser | null): PostgresBinaries {
   const { native, version } = installed();
-  return reachableBinaries(native, version, user);
+  // `npm ci` takes the packages away for a moment and puts them back
+  return reachableBinaries(native, version, user, REPOSITORY_ROOT);
 }
 
 /** The binaries in `native`, or a copy (60 MB, made once) where the user can reach them if it cannot. */
@@ -18,10 +21,11 @@ export function reachableBinaries(
   native: string,
   version: string,
   user: ServerUser | null,
+  home: string = native,
 ): PostgresBinaries {
   const bin = join(native, 'bin');
   if (!user || canExecute(join(bin, 'postgres'), user)) return { folder: bin, version, notice: null };
-  const copy = join(openFolderFor(native, user), `postgres-${version}`);
+  const copy = join(openFolderFor(native, home, user), `postgres-${version}`);
   if (!existsSync(copy)) {
     const draft = `${copy}.${process.pid}`;
     cpSync(native, draft, { recursive: true, verbatimSymlinks: true });

@@ -8,13 +8,8 @@ import { freePort } from './ports.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import { type ManagedProcess, type ProcessSpec, startProcess } from './process.ts';
 import { serverEnvironment } from './server-environment.ts';
-import {
-  canRead,
-  makeOwnedFolder,
-  openFolderFor,
-  type ServerUser,
-  unprivilegedUser,
-} from './unprivileged-user.ts';
+import { openFolderFor, removeOrphans } from './stand-in-folder.ts';
+import { canRead, makeOwnedFolder, type ServerUser, unprivilegedUser } from './unprivileged-user.ts';
 
 const run = promisify(execFile);
 const MAJOR_VERSION = '18';
@@ -58,8 +53,9 @@ export type EmbeddedPostgres = {
 /** Starts Postgres on loopback with scram passwords; makes the cluster and the database when they are missing. */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
   const user = unprivilegedUser();
+  const notices = user ? removeOrphans() : [];
   const binaries = postgresBinaries(user);
-  const notices = binaries.notice ? [binaries.notice] : [];
+  if (binaries.notice) notices.push(binaries.notice);
   const dataFolder = reachableData(options.dataFolder, user, notices);
   await ensureCluster(binaries.folder, dataFolder, options, user);
   const port = options.port ?? (await freePort());
@@ -114,7 +110,7 @@ function spec(
 function reachableData(wanted: string, user: ServerUser | null, notices: string[]): string {
   makeOwnedFolder(wanted, user);
   if (!user || canRead(wanted, user)) return wanted;
-  const moved = join(openFolderFor(wanted, user), 'postgres');
+  const moved = join(openFolderFor(wanted, wanted, user), 'postgres');
   makeOwnedFolder(moved, user);
   notices.push(`user ${user.name} cannot reach ${wanted}; the database is kept in ${moved}`);
   return moved;

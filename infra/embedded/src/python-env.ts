@@ -25,10 +25,18 @@ const INSTALL_TIMEOUT_MS = 20 * 60_000;
 export const ENVIRONMENTS = {
   tools: 'infra/embedded/requirements.txt',
   dev: 'infra/embedded/requirements-dev.txt',
+  'clients-triton': 'infra/embedded/requirements-clients-triton.txt',
+  'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
   training: 'services/training-worker/requirements.txt',
   notebook: 'services/training-worker/requirements-notebook.txt',
   'training-gpu': 'services/training-worker/requirements-gpu.txt',
   conversion: 'services/conversion-worker/requirements.txt',
+  'peer-bentoml': 'tests/load/peers/requirements-bentoml.txt',
+  'peer-fastapi': 'tests/load/peers/requirements-fastapi.txt',
+  'peer-kserve': 'tests/load/peers/requirements-kserve.txt',
+  'peer-litserve': 'tests/load/peers/requirements-litserve.txt',
+  'peer-mlserver': 'tests/load/peers/requirements-mlserver.txt',
+  'peer-ray': 'tests/load/peers/requirements-ray.txt',
 } as const;
 
 /** Name of a Python environment. */

@@ -25,6 +25,7 @@ export type ServiceName = (typeof SERVICE_NAMES)[number];
 const HOST = '127.0.0.1';
 const DEFAULT_GATEWAY_PORT = 9926;
 const DEFAULT_INFERENCE_PORT = 8081;
+const DEFAULT_GRPC_PORT = 8082;
 const READY_TIMEOUT_MS = 60_000;
 const PROBE_TIMEOUT_MS = 3_000;
 /** A service closes within 25 s by itself. */
@@ -51,6 +52,7 @@ const LAUNCHER_VARIABLES = new Set([
   'MILLRACE_PYTHON',
   'MILLRACE_GATEWAY_PORT',
   'MILLRACE_INFERENCE_PORT',
+  'MILLRACE_GRPC_PORT',
   'MILLRACE_NATS_WORKER_URL',
   'MILLRACE_NATS_WORKER_INBOX_PREFIX',
   'MILLRACE_S3_WORKER_ACCESS_KEY_ID',
@@ -69,8 +71,15 @@ export type ServiceContext = {
   isWatching: boolean;
 };
 
-/** A planned set of services and where they will listen. */
-export type ServicePlan = { parts: Map<ServiceName, Part>; origins: Record<ServiceName, string> };
+/** A planned set of services and where they will listen; `grpc` is `host:port`. */
+export type ServicePlan = {
+  parts: Map<ServiceName, Part>;
+  origins: Record<ServiceName, string>;
+  grpc: string;
+};
+
+/** Ports of the services over HTTP, and of inference over gRPC. */
+export type ServicePorts = Record<ServiceName | 'grpc', number>;
 
 /** Chooses the ports; throws a LaunchError that names the fix when a fixed port is taken. */
 export async function planServices(context: ServiceContext): Promise<ServicePlan> {
@@ -79,23 +88,24 @@ export async function planServices(context: ServiceContext): Promise<ServicePlan
     SERVICE_NAMES.map((name) => [name, `http://${HOST}:${ports[name]}`]),
   ) as Record<ServiceName, string>;
   const parts = new Map<ServiceName, Part>();
-  for (const name of SERVICE_NAMES) parts.set(name, servicePart(name, ports[name], origins, context));
-  return { parts, origins };
+  for (const name of SERVICE_NAMES) parts.set(name, servicePart(name, ports, origins, context));
+  return { parts, origins, grpc: `${HOST}:${ports.grpc}` };
 }
 
-/** The two fixed ports, taken from the environment where it names others; 0 takes any free port. */
-export async function choosePorts(env: NodeJS.ProcessEnv): Promise<Record<ServiceName, number>> {
+/** The three fixed ports, taken from the environment where it names others; 0 takes any free port. */
+export async function choosePorts(env: NodeJS.ProcessEnv): Promise<ServicePorts> {
   const fixed = async (part: string, variable: string, standard: number): Promise<number> => {
     const wanted = portNumber(part, variable, env[variable], standard);
     return wanted === 0 ? freePort() : requirePort(part, wanted, variable);
   };
-  const ports = {} as Record<ServiceName, number>;
+  const ports = {} as ServicePorts;
   for (const name of SERVICE_NAMES) {
     if (name === 'gateway') ports[name] = await fixed(name, 'MILLRACE_GATEWAY_PORT', DEFAULT_GATEWAY_PORT);
     else if (name === 'inference') {
       ports[name] = await fixed(name, 'MILLRACE_INFERENCE_PORT', DEFAULT_INFERENCE_PORT);
     } else ports[name] = await freePort();
   }
+  ports.grpc = await fixed('inference', 'MILLRACE_GRPC_PORT', DEFAULT_GRPC_PORT);
   return ports;
 }
 
@@ -108,7 +118,7 @@ function portNumber(part: string, variable: string, text: string | undefined, st
 
 function servicePart(
   name: ServiceName,
-  port: number,
+  ports: ServicePorts,
   origins: Record<ServiceName, string>,
   context: ServiceContext,
 ): Part {
@@ -120,7 +130,7 @@ function servicePart(
       name,
       command: nodeBinary(),
       args: [...nodeFlags(name, context.isWatching), main],
-      env: serviceEnvironment(name, port, origins, context),
+      env: serviceEnvironment(name, ports, origins, context),
       cwd: REPOSITORY_ROOT,
       logFile,
       signal,
@@ -130,7 +140,7 @@ function servicePart(
       isReady: health.isReady,
       whatIsMissing: health.lastAnswer,
     });
-  return { name, kind: 'service', port, logFile, start };
+  return { name, kind: 'service', port: ports[name], logFile, start };
 }
 
 function nodeFlags(name: ServiceName, isWatching: boolean): string[] {
@@ -142,7 +152,7 @@ function nodeFlags(name: ServiceName, isWatching: boolean): string[] {
 /** The environment of a service: each gets the keys it needs and no other. */
 function serviceEnvironment(
   name: ServiceName,
-  port: number,
+  ports: ServicePorts,
   origins: Record<ServiceName, string>,
   { coordinates, keys, env, home }: ServiceContext,
 ): NodeJS.ProcessEnv {
@@ -152,7 +162,7 @@ function serviceEnvironment(
     // Stripped and compiled sources are kept, so that a start is faster and the compiler stays out of memory.
     NODE_COMPILE_CACHE: home.compileCache,
     MILLRACE_HOST: HOST,
-    MILLRACE_PORT: String(port),
+    MILLRACE_PORT: String(ports[name]),
     MILLRACE_DATABASE_URL: database.url,
     MILLRACE_NATS_URL: nats.servicesUrl,
     MILLRACE_NATS_INBOX_PREFIX: nats.servicesInboxPrefix,
@@ -165,9 +175,13 @@ function serviceEnvironment(
     MILLRACE_AUTH_PUBLIC_KEY_FILE: keys.gatewayPublic,
     MILLRACE_SIGNING_PUBLIC_KEY_FILE: keys.registryPublic,
     ...(name === 'registry' ? { MILLRACE_SIGNING_KEY_FILE: keys.registryPrivate } : {}),
-    ...(name === 'inference' ? { MILLRACE_CACHE_DIR: join(home.data, 'inference-cache') } : {}),
+    ...(name === 'inference' ? inferenceEnvironment(ports, home) : {}),
     ...(name === 'gateway' ? gatewayEnvironment(keys, origins) : {}),
   };
+}
+
+function inferenceEnvironment(ports: ServicePorts, home: Home): NodeJS.ProcessEnv {
+  return { MILLRACE_CACHE_DIR: join(home.data, 'inference-cache'), MILLRACE_GRPC_PORT: String(ports.grpc) };
 }
 
 function gatewayEnvironment(keys: KeyFiles, origins: Record<ServiceName, string>): NodeJS.ProcessEnv {

@@ -1,7 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { folderTag } from './home.ts';
+import { chmodSync, chownSync, mkdirSync, readFileSync } from 'node:fs';
 import { LaunchError } from './launch-error.ts';
 
 /** A user that a server runs as when we are root, which Postgres refuses to be. */
@@ -9,8 +7,6 @@ export type ServerUser = { name: string; uid: number; gid: number };
 
 /** Users tried in turn; `nobody` is on every Linux. */
 const CANDIDATES = ['postgres', 'nobody'];
-/** Folders any user can enter and that survive a reboot come first. */
-const OPEN_FOLDERS = ['/var/tmp', '/tmp'];
 
 /** The user servers run as: null when we are not root and they can run as ourselves. */
 export function unprivilegedUser(): ServerUser | null {
@@ -42,28 +38,6 @@ function runAs(user: ServerUser, script: string, argument: string): boolean {
   const { uid, gid } = user;
   return (
     spawnSync('/bin/sh', ['-c', script, 'sh', argument], { uid, gid, cwd: '/', stdio: 'ignore' }).status === 0
-  );
-}
-
-/** A folder of ours, outside any closed home, that stands in for `folder`; the same one each time. */
-export function openFolderFor(folder: string, user: ServerUser): string {
-  for (const parent of OPEN_FOLDERS) {
-    if (!canRead(parent, user)) continue;
-    const open = join(parent, `millrace-${process.getuid?.() ?? 0}-${folderTag(folder)}`);
-    mkdirSync(open, { recursive: true, mode: 0o755 });
-    const stat = lstatSync(open);
-    if (!stat.isDirectory() || stat.uid !== process.getuid?.()) {
-      throw new LaunchError(
-        'postgres',
-        `${open} belongs to somebody else; remove it, or set MILLRACE_HOME to an open folder`,
-      );
-    }
-    chmodSync(open, 0o755);
-    return open;
-  }
-  throw new LaunchError(
-    'postgres',
-    `no folder that user ${user.name} can enter; set MILLRACE_HOME to one, such as /srv/millrace`,
   );
 }
 

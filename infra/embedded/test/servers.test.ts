@@ -117,7 +117,7 @@ test('a cluster of another Postgres version is refused, not touched', async () =
 const connection: Connection = {
   gateway: 'http://127.0.0.1:9926',
   inference: 'http://127.0.0.1:8081',
-  grpc: null,
+  grpc: '127.0.0.1:8082',
   nats: 'nats://127.0.0.1:1',
   database: 'postgres://127.0.0.1:2/d',
   s3: { endpoint: 'http://127.0.0.1:3', region: 'r', bucket: 'b', accessKeyId: 'a', secretAccessKey: 's' },

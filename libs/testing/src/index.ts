@@ -1,7 +1,9 @@
 export { createTestBucket, type TestBucket } from './bucket.ts';
+export { runClient } from './client-environment.ts';
 export { createTestDatabase, type TestDatabase } from './database.ts';
 export { eventually } from './eventually.ts';
 export { createFaultProxy, type FaultProxy } from './fault-proxy.ts';
+export { isLongRun } from './long-run.ts';
 export {
   type PrivateNats,
   type PrivatePostgres,

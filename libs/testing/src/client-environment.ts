@@ -1,0 +1,25 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { type EnvironmentName, ensureEnvironment, environmentsRoot } from '@millrace/embedded';
+
+const run = promisify(execFile);
+/** A client library is imported in about 5 s on a busy machine; the rest is the test's own work. */
+const TIMEOUT_MS = 100_000;
+const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * Runs a Python file with a public client library and gives the JSON that it printed. The environment is made on the
+ * first use (a few seconds, from the package registry) and kept. Throws with the program's own words when it fails.
+ */
+export async function runClient(
+  environment: Extract<EnvironmentName, `clients-${string}`>,
+  file: string,
+  args: readonly string[],
+): Promise<unknown> {
+  const { python } = await ensureEnvironment(environment, environmentsRoot(process.env), process.env);
+  const { stdout } = await run(python, [file, ...args], {
+    timeout: TIMEOUT_MS,
+    maxBuffer: OUTPUT_BYTES_MAX,
+  });
+  return JSON.parse(stdout);
+}

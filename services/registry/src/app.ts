@@ -1,10 +1,14 @@
 import type { HttpApp, HttpOptions } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
+import type { EnsembleRoutesOptions } from './ensembles/ensemble.routes.ts';
+import { ensembleRoutes } from './ensembles/ensemble.routes.ts';
 import type { ChangeLog } from './history/change-log.ts';
 import { historyRoutes } from './history/history.routes.ts';
 import type { ModelRoutesOptions } from './models/model.routes.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import { modelApiRoutes } from './models/model-api.routes.ts';
+import type { RolloutRoutesOptions } from './rollouts/rollout.routes.ts';
+import { rolloutRoutes } from './rollouts/rollout.routes.ts';
 import { uploadRoutes } from './uploads/upload.routes.ts';
 import type { UploadService } from './uploads/upload.service.ts';
 import type { VersionRoutesOptions } from './versions/version.routes.ts';
@@ -15,7 +19,9 @@ const UPLOAD_TIMEOUT_MS = 30 * 60_000;
 
 export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
   ModelRoutesOptions &
-  VersionRoutesOptions & { changeLog: ChangeLog; uploads: UploadService };
+  VersionRoutesOptions &
+  RolloutRoutesOptions &
+  EnsembleRoutesOptions & { changeLog: ChangeLog; uploads: UploadService };
 
 /** The HTTP side of the registry; it does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {
@@ -28,8 +34,15 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
     requestTimeoutMs: UPLOAD_TIMEOUT_MS,
     openapi: { title: 'Millrace registry', description: 'Models and their signed, verified versions.' },
   });
-  for (const routes of [uploadRoutes, modelApiRoutes, modelRoutes, versionRoutes, historyRoutes]) {
-    await app.register(routes(deps));
-  }
+  const all = [
+    uploadRoutes,
+    ensembleRoutes,
+    modelApiRoutes,
+    modelRoutes,
+    versionRoutes,
+    rolloutRoutes,
+    historyRoutes,
+  ];
+  for (const routes of all) await app.register(routes(deps));
   return app;
 }

@@ -2,6 +2,7 @@ import { createBusTables } from '@millrace/bus/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
 import { createChangeLogTable } from './history/change-log.table.ts';
 import { createModelTables } from './models/model.table.ts';
+import { createRolloutTable } from './rollouts/rollout.table.ts';
 import { createVersionTables } from './versions/version.table.ts';
 
 export const registrySchema = pgSchema('registry');
@@ -13,3 +14,4 @@ export const { outbox, aggregateVersions, inbox } = busTables;
 export const { models, aliases } = createModelTables(registrySchema);
 export const { packages, packageFiles, modelVersions, attestations } = createVersionTables(registrySchema);
 export const changeLog = createChangeLogTable(registrySchema);
+export const rollouts = createRolloutTable(registrySchema, models);

@@ -191,7 +191,7 @@ describe('a package that cannot be registered is answered with the reason', () =
 });
 
 describe('resolving', () => {
-  const resolve = (asked: { model?: string; version?: string; modelVersionId?: string }) =>
+  const resolve = (asked: { model?: string; modelId?: string; version?: string; modelVersionId?: string }) =>
     callRpc(stack.bus, 'registry', 'resolve', resolveVersionMethod, asked);
 
   test('by label, ordinal, alias and id; by default the newest, then production', async () => {
@@ -208,6 +208,9 @@ describe('resolving', () => {
     );
     expect(await resolve({ model: 'resolved', version: '1' })).toMatchObject({ version: 'one' });
     expect(await resolve({ modelVersionId: newest.modelVersionId })).toEqual(newest);
+    expect(await resolve({ modelId: newest.modelId })).toEqual(newest);
+    expect(await resolve({ modelId: newest.modelId, version: 'one' })).toMatchObject({ version: 'one' });
+    await expect(resolve({ modelId: newId() })).rejects.toMatchObject({ code: 'model_not_found' });
 
     await postJson(`${origin}/v1/models/resolved/versions/one/stage`, { stage: 'production' });
     expect(await resolve({ model: 'resolved' })).toMatchObject({ version: 'one', stage: 'production' });

@@ -5,11 +5,20 @@ import { integer, jsonb, primaryKey, text, timestamp, uuid } from 'drizzle-orm/p
 export type ChangeEntry = Readonly<Record<string, unknown>> & {
   readonly seq: number;
   readonly at: string;
-  readonly action: 'registered' | 'stage-changed' | 'alias-set' | 'alias-removed' | 'withdrawn';
+  readonly action:
+    | 'registered'
+    | 'stage-changed'
+    | 'alias-set'
+    | 'alias-removed'
+    | 'withdrawn'
+    | 'rollout-set'
+    | 'rollout-deleted'
+    | 'rollout-rolled-back';
   readonly model: string;
   readonly by: string;
-  readonly modelVersionId: string;
-  readonly version: string;
+  /** Of changes of one version. */
+  readonly modelVersionId?: string;
+  readonly version?: string;
 };
 
 /** One chain of hashes a model; a trigger refuses to change or remove a row. */

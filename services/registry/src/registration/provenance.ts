@@ -1,10 +1,12 @@
 import type { EventData, PipelineRegistrationRequested } from '@millrace/contracts';
+import type { EnsembleMember } from '@millrace/ensemble';
 import type { Provenance, ResourceDescriptor } from '@millrace/integrity';
 
 /** Kinds of builds that provenance names. */
 export const BUILD_TYPE = {
   pipeline: 'urn:millrace:build:train-and-convert:v1',
   upload: 'urn:millrace:build:upload:v1',
+  ensemble: 'urn:millrace:build:ensemble:v1',
 } as const;
 
 /** The platform as the builder: workers never hold the key that signs. */
@@ -49,6 +51,25 @@ export function uploadProvenance(upload: {
     builderId: BUILDER_ID,
     invocationId: upload.requestId,
     finishedOn: upload.receivedAt,
+  };
+}
+
+/** What an ensemble was put together from. */
+export function ensembleProvenance(ensemble: {
+  by: string;
+  requestId: string;
+  members: readonly EnsembleMember[];
+}): Omit<Provenance, 'subjects'> {
+  return {
+    buildType: BUILD_TYPE.ensemble,
+    externalParameters: { registeredBy: ensemble.by },
+    resolvedDependencies: ensemble.members.map((member) => ({
+      name: `${member.model}/${member.version}`,
+      uri: `urn:millrace:model-version:${member.modelVersionId}`,
+      digest: { sha256: member.packageDigest },
+    })),
+    builderId: BUILDER_ID,
+    invocationId: ensemble.requestId,
   };
 }
 

@@ -19,9 +19,9 @@ export type ReadyRegistration = {
   /** Label asked for; without one the next `v<ordinal>`. */
   readonly label: string | undefined;
   readonly stage: Stage;
-  readonly framework: 'onnx';
+  readonly framework: 'onnx' | 'ensemble';
   readonly modelDigest: string;
-  readonly graph: InspectedGraph;
+  readonly graph: Pick<InspectedGraph, 'sha256' | 'inputs' | 'outputs'>;
   readonly servingFile: string;
   readonly signed: SignedPackage;
   readonly inputSchema: string | undefined;

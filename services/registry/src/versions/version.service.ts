@@ -8,6 +8,9 @@ import type { ChangeLog } from '../history/change-log.ts';
 import type { ModelRepository } from '../models/model.repository.ts';
 import type { ModelRow } from '../models/model.table.ts';
 import { ordinalOfLabel } from '../registration/labels.ts';
+import type { RolloutRepository } from '../rollouts/rollout.repository.ts';
+import { versionRefs } from '../rollouts/rollout-check.ts';
+import { planOf } from '../rollouts/rollout-plan.ts';
 import type { VersionRepository, VersionWithPackage } from './version.repository.ts';
 import { versionIds } from './version-ids.ts';
 
@@ -24,12 +27,13 @@ export function createVersionService(options: {
   database: Database;
   models: ModelRepository;
   versions: VersionRepository;
+  rollouts: RolloutRepository;
   changeLog: ChangeLog;
   outbox: Outbox;
   storage: Storage;
   publicKeyPem: string;
 }) {
-  const { database, models, versions, changeLog, outbox, storage } = options;
+  const { database, models, versions, rollouts, changeLog, outbox, storage } = options;
 
   /** @throws AppError `model_not_found`, `invalid_name` */
   async function model(tenant: string, name: string): Promise<ModelRow> {
@@ -58,13 +62,23 @@ export function createVersionService(options: {
    * @throws AppError `model_not_found`, `version_not_found`
    */
   async function find(tenant: string, name: string, version?: string): Promise<FoundVersion> {
-    const row = await model(tenant, name);
+    return versionOf(await model(tenant, name), version);
+  }
+
+  async function versionOf(row: ModelRow, version: string | undefined): Promise<FoundVersion> {
     const found = await pick(row.id, version);
     if (found === undefined) {
       const what = version === undefined ? 'version that could serve' : `version ${version}`;
-      throw new AppError('version_not_found', `Model ${name} has no ${what}.`);
+      throw new AppError('version_not_found', `Model ${row.name} has no ${what}.`);
     }
     return { ...found, model: row };
+  }
+
+  /** @throws AppError `model_not_found`, `version_not_found` */
+  async function findByModelId(id: string, version: string | undefined): Promise<FoundVersion> {
+    const row = await models.findById(database.db, id);
+    if (row === undefined) throw new AppError('model_not_found', `There is no model with the id ${id}.`);
+    return versionOf(row, version);
   }
 
   async function findById(id: string): Promise<FoundVersion> {
@@ -75,9 +89,26 @@ export function createVersionService(options: {
     return { ...found, model: row };
   }
 
+  async function asked({ modelVersionId, modelId, model, version }: ResolveVersionRequest) {
+    if (modelVersionId !== undefined) return findById(modelVersionId);
+    if (modelId !== undefined) return findByModelId(modelId, version);
+    if (model !== undefined) return find(RPC_TENANT, model, version);
+    throw new AppError('invalid_request', 'Name a model, a modelId or a modelVersionId.');
+  }
+
   /** Checks the signature over the manifest; a row changed behind the registry's back is not given out. */
   function assertSigned(found: VersionWithPackage): { keyId: string; rootDigest: string } {
     return verifyModel(found.package.signature, options.publicKeyPem, found.package.manifest.files);
+  }
+
+  async function assertNotInRollout(tx: Executor, { model, version }: FoundVersion): Promise<void> {
+    const rollout = await rollouts.find(tx, model.id);
+    if (rollout === undefined || versionRefs(rollout.spec).every((ref) => ref.version !== version.label))
+      return;
+    throw new AppError(
+      'version_in_rollout',
+      `The rollout of ${model.name} names ${version.label}; take it out there before you archive it.`,
+    );
   }
 
   async function logChange(
@@ -106,13 +137,10 @@ export function createVersionService(options: {
      * @throws AppError `invalid_request`, `model_not_found`, `version_not_found`, and those of a bad signature
      */
     async resolve(request: ResolveVersionRequest): Promise<ResolvedVersion> {
-      if (request.modelVersionId === undefined && request.model === undefined)
-        throw new AppError('invalid_request', 'Name a model or a modelVersionId.');
-      const found =
-        request.modelVersionId === undefined
-          ? await find(RPC_TENANT, request.model ?? '', request.version)
-          : await findById(request.modelVersionId);
+      const found = await asked(request);
       assertSigned(found);
+      const rollout =
+        request.model === undefined ? undefined : await rollouts.find(database.db, found.model.id);
       return {
         ...versionIds(found.model, found),
         stage: found.version.stage,
@@ -121,6 +149,7 @@ export function createVersionService(options: {
         manifest: { files: [...found.package.manifest.files] },
         signature: found.package.signature as unknown as Record<string, unknown>,
         servingFile: found.version.servingFile,
+        ...(rollout !== undefined && { rollout: planOf(rollout) }),
       };
     },
 
@@ -137,7 +166,10 @@ export function createVersionService(options: {
       return { keyId: signed.keyId, rootDigest: signed.rootDigest, sizeBytes };
     },
 
-    /** Moves a version to a stage; the same stage changes nothing. */
+    /**
+     * Moves a version to a stage; the same stage changes nothing.
+     * @throws AppError `version_in_rollout` when it is to be archived while requests go to it
+     */
     async setStage(found: FoundVersion, to: Stage, by: string): Promise<void> {
       await database.transaction(async (tx) => {
         await models.lock(tx, found.model.id);
@@ -145,6 +177,7 @@ export function createVersionService(options: {
         if (now === undefined) throw new AppError('version_not_found', 'The version was withdrawn.');
         const from = now.version.stage;
         if (from === to) return;
+        if (to === 'archived') await assertNotInRollout(tx, found);
         await versions.setStage(tx, now.version.id, to);
         await logChange(tx, found, { action: 'stage-changed', by, from, to });
         await outbox.append(tx, ModelVersionStageChanged, now.version.id, {

@@ -17,6 +17,8 @@ export type RegistryStack = {
   readonly bus: Bus;
   readonly databaseUrl: string;
   readonly publicKeyPem: string;
+  /** Starts one more process of a service on the same servers. */
+  startReplica(name: 'registry' | 'inference'): Promise<ServiceProcess>;
   stop(): Promise<void>;
 };
 
@@ -49,13 +51,18 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     MILLRACE_AUTH_PUBLIC_KEY_FILE: file('gateway.pub.pem', generateKeyPair().publicKeyPem),
     MILLRACE_SIGNING_PUBLIC_KEY_FILE: file('registry.pub.pem', keys.publicKeyPem),
   };
-  const registry = await startServiceProcess('registry', {
-    ...env,
-    MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem),
-  });
-  const inference = options.withInference
-    ? await startServiceProcess('inference', { ...env, MILLRACE_CACHE_DIR: join(folder, 'cache') })
-    : undefined;
+  const started: ServiceProcess[] = [];
+  async function start(name: 'registry' | 'inference'): Promise<ServiceProcess> {
+    const own =
+      name === 'registry'
+        ? { MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem) }
+        : { MILLRACE_CACHE_DIR: join(folder, `cache-${started.length}`) };
+    const service = await startServiceProcess(name, { ...env, ...own, MILLRACE_FRONTS: '2' });
+    started.push(service);
+    return service;
+  }
+  const registry = await start('registry');
+  const inference = options.withInference ? await start('inference') : undefined;
   const bus = await connectBus({
     url: nats.servicesUrl,
     name: 'test',
@@ -70,10 +77,11 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     bus,
     databaseUrl: database.url,
     publicKeyPem: keys.publicKeyPem,
+    startReplica: start,
     async stop() {
       await bus.close();
       storage.close();
-      await Promise.all([registry.stop(), inference?.stop()]);
+      await Promise.all(started.map((service) => service.stop()));
       await Promise.all([nats.stop(), database.drop(), bucket.drop()]);
       rmSync(folder, { recursive: true, force: true });
     },

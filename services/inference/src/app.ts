@@ -1,11 +1,13 @@
 import type { Auth, HttpApp, Logger, Metrics, ReadinessChecks } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
+import { batchRoutes } from './batch/batch.routes.ts';
+import type { BatchService } from './batch/batch.service.ts';
 import { createMemoryPool } from './http/memory-pool.ts';
 import { modelRoutes } from './models/model.routes.ts';
-import type { ModelStore } from './models/model-store.ts';
+import type { ServingReport } from './models/serving-report.ts';
 import { predictionRoutes } from './predictions/prediction.routes.ts';
 import type { PredictionService } from './predictions/prediction.service.ts';
-import type { PredictionPublisher } from './telemetry/prediction-publisher.ts';
+import type { ServerControl } from './server/server-control.ts';
 import { protocolRoutes } from './v2/protocol.routes.ts';
 
 export type InferenceDeps = {
@@ -14,8 +16,11 @@ export type InferenceDeps = {
   auth: Auth;
   readiness: ReadinessChecks;
   predictions: PredictionService;
-  store: ModelStore;
-  publisher: PredictionPublisher;
+  control: ServerControl;
+  report: ServingReport;
+  batch: BatchService;
+  /** The text of `/metrics` where it is not this process's own. */
+  metricsText?: () => Promise<string>;
   bodyBytesMax: number;
 };
 
@@ -33,6 +38,7 @@ export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
     metrics,
     auth,
     readiness,
+    ...(deps.metricsText !== undefined && { metricsText: deps.metricsText }),
     openapi: {
       title: 'Millrace inference',
       description: 'Predictions of model versions that were verified.',
@@ -44,7 +50,10 @@ export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
     pool: createMemoryPool(POOL_BYTES_MAX),
   };
   await app.register(predictionRoutes(deps.predictions, limits));
-  await app.register(protocolRoutes(deps.predictions, { ...limits, isReady: readiness }), { prefix: '/v2' });
-  await app.register(modelRoutes(deps.store, deps.publisher));
+  await app.register(protocolRoutes(deps.predictions, deps.control, { ...limits, isReady: readiness }), {
+    prefix: '/v2',
+  });
+  await app.register(modelRoutes(deps.report));
+  await app.register(batchRoutes(deps.batch));
   return app;
 }

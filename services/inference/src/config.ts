@@ -11,6 +11,13 @@ export const InferenceConfig = Type.Object({
   ...databaseConfig,
   ...natsConfig,
   ...s3Config,
+  grpcPort: Type.Integer({
+    env: 'MILLRACE_GRPC_PORT',
+    default: 0,
+    minimum: 0,
+    maximum: 65_535,
+    description: 'TCP port of gRPC, on the same address; 0 takes any free one.',
+  }),
   signingPublicKeyFile: Type.String({
     env: 'MILLRACE_SIGNING_PUBLIC_KEY_FILE',
     minLength: 1,
@@ -20,7 +27,8 @@ export const InferenceConfig = Type.Object({
   cacheDir: Type.String({
     env: 'MILLRACE_CACHE_DIR',
     minLength: 1,
-    description: 'Folder of the node cache: files by digest, safe to delete while the service is down.',
+    description:
+      'Folder of the node cache: files by digest. Predictions that NATS did not take yet wait in its telemetry/ folder; all else is safe to delete while the service is down.',
   }),
   cacheBytesMax: Type.Integer({
     env: 'MILLRACE_CACHE_BYTES_MAX',
@@ -46,6 +54,12 @@ export const InferenceConfig = Type.Object({
     minimum: 1024,
     description: 'Largest body of a prediction (bytes); more is 413.',
   }),
+  outputBytesMax: Type.Integer({
+    env: 'MILLRACE_PREDICT_OUTPUT_BYTES_MAX',
+    default: 64 * MIB,
+    minimum: 1024,
+    description: 'Outputs of one run (bytes); a request that makes more is answered with an error.',
+  }),
   rowsMax: Type.Integer({
     env: 'MILLRACE_PREDICT_ROWS_MAX',
     default: 4_096,
@@ -63,6 +77,41 @@ export const InferenceConfig = Type.Object({
     default: 128 * MIB,
     minimum: MIB,
     description: 'Input bytes that wait for one model.',
+  }),
+  busRequestsMax: Type.Integer({
+    env: 'MILLRACE_BUS_REQUESTS_MAX',
+    default: 512,
+    minimum: 1,
+    description:
+      'Requests over NATS request/reply in hand at once, divided among the fronts; more are refused with `queue_full`.',
+  }),
+  jobsMax: Type.Integer({
+    env: 'MILLRACE_INFER_JOBS_MAX',
+    default: 32,
+    minimum: 1,
+    maximum: 1_024,
+    description:
+      'Asynchronous requests in hand at once, divided among the fronts; the rest waits in the stream.',
+  }),
+  jobDeliveriesMax: Type.Integer({
+    env: 'MILLRACE_INFER_JOB_DELIVERIES_MAX',
+    default: 16,
+    minimum: 1,
+    maximum: 1_000,
+    description:
+      'Deliveries of an asynchronous request before it is given up; the waits between 16 add up to five minutes.',
+  }),
+  responseCacheBytesMax: Type.Integer({
+    env: 'MILLRACE_RESPONSE_CACHE_BYTES_MAX',
+    default: 256 * MIB,
+    minimum: MIB,
+    description: 'Answers kept for models whose rollout asks for it, with their inputs (bytes).',
+  }),
+  tritonMetrics: Type.Boolean({
+    env: 'MILLRACE_TRITON_METRICS',
+    default: false,
+    description:
+      'Adds the nv_inference_* series of Triton to /metrics, for dashboards and rules that ask for them.',
   }),
   deadlineMs: Type.Integer({
     env: 'MILLRACE_PREDICT_DEADLINE_MS',
@@ -82,12 +131,35 @@ export const InferenceConfig = Type.Object({
     minimum: 1_000,
     description: 'Load and warm-up of a model may each take this long (ms).',
   }),
+  fronts: Type.Integer({
+    env: 'MILLRACE_FRONTS',
+    default: 0,
+    minimum: 0,
+    maximum: 64,
+    description:
+      'Processes that answer requests on the shared port; 0 takes one for each usable core, at most 8. 1 serves in the process of the service itself.',
+  }),
+  inlineRunMsMax: Type.Number({
+    env: 'MILLRACE_INLINE_RUN_MS_MAX',
+    default: 1,
+    minimum: 0,
+    maximum: 5,
+    description:
+      'A model whose single row takes longer runs in model hosts, so that it does not hold up other requests (ms); 0 puts every model into hosts.',
+  }),
   hostsPerModel: Type.Integer({
     env: 'MILLRACE_HOSTS_PER_MODEL',
     default: 0,
     minimum: 0,
     maximum: 64,
-    description: 'Processes of a slow model; 0 takes half of the usable cores, at least 1 and at most 4.',
+    description:
+      'Processes of a slow model, divided among the fronts (each has at least one); 0 takes half of the usable cores, at most 4.',
+  }),
+  hostMemoryBytesMax: Type.Integer({
+    env: 'MILLRACE_HOST_MEMORY_BYTES_MAX',
+    default: 4_096 * MIB,
+    minimum: 128 * MIB,
+    description: 'Memory of one model host; a load or a run that takes more is ended (bytes).',
   }),
   threadsPerHost: Type.Integer({
     env: 'MILLRACE_THREADS_PER_HOST',
@@ -101,6 +173,20 @@ export const InferenceConfig = Type.Object({
     default: 64 * MIB,
     minimum: MIB,
     description: 'Predictions that wait for NATS (bytes, as JSON); more are dropped and counted.',
+  }),
+  telemetryPerSecondMax: Type.Integer({
+    env: 'MILLRACE_TELEMETRY_PER_SECOND_MAX',
+    default: 2_000,
+    minimum: 1,
+    description:
+      'Predictions reported to monitoring a second; more are answered all the same, dropped and counted. Metrics count every one.',
+  }),
+  telemetryInputsPerSecondMax: Type.Integer({
+    env: 'MILLRACE_TELEMETRY_INPUTS_PER_SECOND_MAX',
+    default: 200,
+    minimum: 0,
+    description:
+      'Predictions a second whose input values up to 4 KiB are reported; the inputs of more are named by digest and shape.',
   }),
   telemetryPredictionsMax: Type.Integer({
     env: 'MILLRACE_TELEMETRY_PREDICTIONS_MAX',

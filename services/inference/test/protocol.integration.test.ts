@@ -43,7 +43,9 @@ describe('open inference protocol', () => {
     expect(await get('/v2/health/live')).toEqual({ status: 200, body: { live: true } });
     expect(await get('/v2/health/ready')).toEqual({ status: 200, body: { ready: true } });
     expect(await get('/v2/models/v2/ready')).toMatchObject({ status: 200, body: { ready: true } });
-    expect((await get('/v2')).body).toMatchObject({ extensions: ['binary_tensor_data'] });
+    expect((await get('/v2')).body).toMatchObject({
+      extensions: expect.arrayContaining(['binary_tensor_data']),
+    });
     expect(await get('/v2/models/none/ready')).toMatchObject({
       status: 404,
       body: { error: expect.any(String) },
@@ -122,11 +124,6 @@ describe('open inference protocol', () => {
     ['no inputs', { id: 'x' }, 400],
     ['unknown output', { inputs: [tensor()], outputs: [{ name: 'none' }] }, 400],
     ['unknown field', { inputs: [tensor()], extra: 1 }, 400],
-    [
-      'classification',
-      { inputs: [tensor()], outputs: [{ name: 'output_label', parameters: { classification: 1 } }] },
-      400,
-    ],
     ['wrong datatype', { inputs: [tensor({ datatype: 'FP64' })] }, 400],
     ['wrong shape', { inputs: [tensor({ shape: [1, 9] })] }, 400],
     ['negative shape', { inputs: [tensor({ shape: [-1, 10] })] }, 400],

@@ -1,7 +1,7 @@
 import { isAppError } from '@millrace/contracts';
 import { digestIfLarge } from '../telemetry/tensor-summary.ts';
 import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from './host-protocol.ts';
-import { putTensors, takeTensors } from './host-protocol.ts';
+import { machineMs, putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
 import type { RuntimeSession } from './runtime-session.ts';
 import { openSession } from './runtime-session.ts';
@@ -32,20 +32,22 @@ function reuse(): (bytes: number) => Uint8Array<ArrayBuffer> {
 
 async function load(request: HostRequest & { type: 'load' }): Promise<LoadReply> {
   const start = performance.now();
-  session = await openSession(request.graph, { threads: request.threads });
-  return { signature: session.signature, loadMs: performance.now() - start, hasLoops: session.hasLoops };
+  session = await openSession(request.graph, request.options);
+  const { signature, isUnbounded } = session;
+  return { signature, loadMs: performance.now() - start, isUnbounded };
 }
 
 async function run(request: HostRequest & { type: 'run' }, loaded: RuntimeSession): Promise<RunReply> {
   const slot = slotOn(FIRST_SLOT_FD + request.slot);
   const inputs = takeTensors(slot, request.inputs, reuse());
-  const start = performance.now();
+  const startedAtMachineMs = machineMs();
   const outputs = await loaded.run(inputs, request.outputs);
-  const computeMs = performance.now() - start;
+  const computeMs = machineMs() - startedAtMachineMs;
   return {
     outputs: putTensors(slot, outputs),
     inputDigests: inputs.map(digestIfLarge),
     computeMs,
+    startedAtMachineMs,
     residentBytes: process.memoryUsage.rss(),
   };
 }
@@ -62,7 +64,8 @@ async function handle(request: HostRequest): Promise<LoadReply | RunReply | Meas
 }
 
 function send(reply: HostReply): void {
-  process.send?.(reply);
+  // an answer to a parent that is gone fails; 'disconnect' ends this process
+  process.send?.(reply, undefined, undefined, () => undefined);
 }
 
 let turn: Promise<void> = Promise.resolve();

@@ -2,14 +2,14 @@ import type { DType } from '../tensors/dtype.ts';
 import { bytesPerElement, viewBytes } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor } from '../tensors/tensor.ts';
 import { elementCount, rawBytes } from '../tensors/tensor.ts';
-import type { GraphFile } from './runtime-session.ts';
+import type { GraphFile, SessionOptions } from './runtime-session.ts';
 
 /**
  * Parent and model host talk by small JSON messages over the process channel. Tensor bytes do not go through it: each
  * side writes them to a slot, an unlinked file in memory that both have open (two copies of 602 kB cost 0.09 ms).
  */
 export type HostRequest =
-  | { id: number; type: 'load'; graph: GraphFile; threads: number }
+  | { id: number; type: 'load'; graph: GraphFile; options: SessionOptions }
   | { id: number; type: 'run'; slot: number; inputs: TensorRef[]; outputs?: string[] }
   | { id: number; type: 'measure' }
   | { id: number; type: 'unload' };
@@ -22,26 +22,30 @@ export type HostReply =
 export type LoadReply = {
   signature: ModelSignature;
   loadMs: number;
-  /** The graph has loops, so the time of a run depends on the values. */
-  hasLoops: boolean;
+  /** Time and memory of a run may depend on the values. */
+  isUnbounded: boolean;
 };
 export type RunReply = {
   outputs: TensorRef[];
   /** SHA-256 of each input that is large, null of the others. */
   inputDigests: (string | null)[];
   computeMs: number;
+  /** When the runtime began, by `machineMs`. */
+  startedAtMachineMs: number;
   residentBytes: number;
 };
 export type MeasureReply = Measurement;
 
 /** What a model costs and whether rows may be joined, found by running it. */
 export type Measurement = {
-  /** Median of one row (ms). */
+  /** Shortest run of one row (ms). */
   rowMs: number;
-  /** Median of a full probe batch (ms); null when rows cannot be joined. */
+  /** Shortest run of a full probe batch (ms); null when rows cannot be joined. */
   batchMs: number | null;
   batchRows: number;
   isBatched: boolean;
+  /** Rows of a run whose answers are the same to the bit as alone, as far as compared; 1 when they are not. */
+  rowsJoinedMax: number;
   /** Why rows are joined or not. */
   batchReason: string;
   warmUpMs: number;
@@ -56,6 +60,12 @@ export type SlotFile = {
   write(bytes: Uint8Array, position: number): void;
   read(into: Uint8Array, position: number): void;
 };
+
+/** Time on the clock that all processes of the machine share (ms). */
+export function machineMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1_000 + nanoseconds / 1_000_000;
+}
 
 /** Tensors begin at multiples of this, so that a view of any type is aligned. */
 const ALIGNMENT = 8;

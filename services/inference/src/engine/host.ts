@@ -1,12 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { AppError, appErrorFrom } from '@millrace/contracts';
 import type { Tensor } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
 import type { HostReply, HostRequest, LoadReply, Measurement, RunReply } from './host-protocol.ts';
-import { putTensors, takeTensors } from './host-protocol.ts';
-import type { GraphFile } from './runtime-session.ts';
+import { machineMs, putTensors, takeTensors } from './host-protocol.ts';
+import type { GraphFile, SessionOptions } from './runtime-session.ts';
 import type { Slot } from './slot-file.ts';
 import { createSlot } from './slot-file.ts';
 
@@ -14,13 +15,31 @@ const HOST_MAIN = fileURLToPath(new URL('./host-main.ts', import.meta.url));
 /** A host has two slots: one run is prepared while the other is computed. */
 export const SLOTS_PER_HOST = 2;
 const SLOT_SHRINK_BYTES = 16 * 1024 * 1024;
+/** How often the memory of a host at work is looked at (ms). */
+const MEMORY_WATCH_MS = 20;
+const RESIDENT = /^VmRSS:\s+(\d+) kB$/m;
+
+/** Memory of a process; 0 when it is gone. */
+function residentBytesOf(pid: number): number {
+  try {
+    return Number(RESIDENT.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
 
 /** `Omit` that keeps the members of a union apart. */
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 type Pending = { resolve(value: unknown): void; reject(error: Error): void; timer: NodeJS.Timeout };
 
-/** Outputs of a run, the time the runtime took (ms) and the host's memory (bytes). */
-export type HostRun = Omit<RunReply, 'outputs'> & { outputs: Tensor[] };
+/** Outputs of a run, when it began (`performance.now()`), how long it took (ms) and the host's memory (bytes). */
+export type HostRun = Omit<RunReply, 'outputs' | 'startedAtMachineMs'> & {
+  outputs: Tensor[];
+  startedAt: number;
+};
+
+/** From `performance.now()` of this process to the machine's clock (ms). */
+const MACHINE_OFFSET_MS = machineMs() - performance.now();
 
 /** The parent's side of a model host. */
 export type Host = {
@@ -30,7 +49,7 @@ export type Host = {
   /** Runs that can be given to it now. */
   freeSlots(): number;
   isAlive(): boolean;
-  load(graph: GraphFile, threads: number, timeoutMs: number): Promise<LoadReply>;
+  load(graph: GraphFile, options: SessionOptions, timeoutMs: number): Promise<LoadReply>;
   measure(timeoutMs: number): Promise<Measurement>;
   /** Throws `model_crashed` when the process ends meanwhile, `deadline_exceeded` when it had to be killed. */
   run(inputs: readonly Tensor[], outputs: readonly string[] | undefined, timeoutMs: number): Promise<HostRun>;
@@ -57,8 +76,11 @@ function timeoutError(what: string, timeoutMs: number): AppError {
   );
 }
 
-/** Starts a host and waits until the runtime is loaded in it. Throws `model_crashed` or `deadline_exceeded`. */
-export async function startHost(timeoutMs: number): Promise<Host> {
+/**
+ * Starts a host and waits until the runtime is loaded in it; a host that takes more than `memoryBytesMax` is killed, and
+ * what it was asked fails with `exceeds_memory`. Throws `model_crashed` or `deadline_exceeded`.
+ */
+export async function startHost(timeoutMs: number, memoryBytesMax: number): Promise<Host> {
   const slots = Array.from({ length: SLOTS_PER_HOST }, () => createSlot());
   const free = slots.map((_, index) => index);
   const pending = new Map<number, Pending>();
@@ -70,6 +92,7 @@ export async function startHost(timeoutMs: number): Promise<Host> {
   let isDoomed = false;
   let onCrash: ((error: AppError) => void) | undefined;
   let lastTimeout: AppError | undefined;
+  let watch: NodeJS.Timeout | undefined;
 
   const settle = (id: number): Pending | undefined => {
     const waiting = pending.get(id);
@@ -77,6 +100,24 @@ export async function startHost(timeoutMs: number): Promise<Host> {
     if (waiting !== undefined) clearTimeout(waiting.timer);
     return waiting;
   };
+
+  /** Looks at the memory of the host for as long as it works on something. */
+  function watchMemory(): void {
+    watch ??= setInterval(() => {
+      if (pending.size > 0 && alive && residentBytesOf(child.pid ?? 0) > memoryBytesMax) {
+        isDoomed = true;
+        lastTimeout = new AppError(
+          'exceeds_memory',
+          `The model took more than the ${memoryBytesMax} bytes that a model host may have and was ended.`,
+        );
+        for (const id of [...pending.keys()]) settle(id)?.reject(lastTimeout);
+        child.kill('SIGKILL');
+      }
+      if (pending.size > 0 && alive) return;
+      clearInterval(watch);
+      watch = undefined;
+    }, MEMORY_WATCH_MS).unref();
+  }
 
   const ready = new Promise<number>((resolve, reject) => {
     const timer = setTimeout(() => reject(timeoutError('start', timeoutMs)), timeoutMs);
@@ -117,6 +158,7 @@ export async function startHost(timeoutMs: number): Promise<Host> {
         child.kill('SIGKILL');
       }, limitMs);
       pending.set(id, { resolve: resolve as (value: unknown) => void, reject, timer });
+      watchMemory();
       child.send({ ...request, id }, (error) => {
         if (error)
           settle(id)?.reject(new AppError('model_crashed', 'The process that hosts the model has ended.'));
@@ -134,8 +176,8 @@ export async function startHost(timeoutMs: number): Promise<Host> {
     emptyBytes,
     freeSlots: () => (alive && !isDoomed ? free.length : 0),
     isAlive: () => alive && !isDoomed,
-    load: (graph, threads, limitMs) =>
-      ask<LoadReply>({ type: 'load', graph, threads }, 'load the model', limitMs),
+    load: (graph, options, limitMs) =>
+      ask<LoadReply>({ type: 'load', graph, options }, 'load the model', limitMs),
     measure: (limitMs) => ask<Measurement>({ type: 'measure' }, 'warm the model up', limitMs),
     unload: async (limitMs) => void (await ask({ type: 'unload' }, 'unload', limitMs)),
     async run(inputs, outputs, limitMs) {
@@ -154,7 +196,9 @@ export async function startHost(timeoutMs: number): Promise<Host> {
         const reply = await ask<RunReply>(request, 'answer', limitMs);
         const tensors = takeTensors(slot, reply.outputs);
         isLarge ||= tensors.reduce((total, tensor) => total + tensorBytes(tensor), 0) > SLOT_SHRINK_BYTES;
-        return { ...reply, outputs: tensors };
+        const { computeMs, inputDigests, residentBytes } = reply;
+        const startedAt = reply.startedAtMachineMs - MACHINE_OFFSET_MS;
+        return { outputs: tensors, computeMs, startedAt, inputDigests, residentBytes };
       } finally {
         if (alive && isLarge) slot.shrink();
         free.push(index);

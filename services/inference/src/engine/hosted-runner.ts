@@ -10,29 +10,33 @@ const CRASH_WINDOW_MS = 10 * 60_000;
 /** First wait before a restart; doubled for each crash in the window. */
 const RESTART_MIN_MS = 100;
 
-export type HostTimeouts = {
+export type HostBounds = {
   /** Start of the process and load of the graph (ms). */
   readonly loadMs: number;
   /** One run; a host that takes longer is killed (ms). */
   readonly runMs: number;
+  /** Outputs of one run (bytes). */
+  readonly outputBytesMax: number;
+  /** Memory of a host; one that takes more is killed (bytes). */
+  readonly memoryBytesMax: number;
 };
 
 export type HostedRunnerOptions = {
   /** A host that has the graph already. */
-  first: Host;
+  first?: Host;
   graph: GraphFile;
-  /** Hosts beside the first one; each has its own copy of the model. */
-  extraHosts: number;
+  /** Hosts in all; each has its own copy of the model. */
+  hosts: number;
   threads: number;
-  timeouts: HostTimeouts;
-  /** Memory of the first host after warm-up, less that of an empty host (bytes). */
+  bounds: HostBounds;
+  /** Memory of a host after warm-up, less that of an empty host (bytes). */
   residentBytes: number;
   log(message: string, fields: Record<string, unknown>): void;
 };
 
 /** Runs a slow model in processes of its own: restarts one that crashes, gives up after three crashes. */
 export async function createHostedRunner(options: HostedRunnerOptions): Promise<Runner> {
-  const { graph, threads, timeouts } = options;
+  const { graph, threads, bounds } = options;
   const hosts: Host[] = [];
   const memory = new Map<Host, number>();
   const crashes: number[] = [];
@@ -42,9 +46,9 @@ export async function createHostedRunner(options: HostedRunnerOptions): Promise<
   let quarantine: AppError | undefined;
 
   async function fresh(): Promise<Host> {
-    const host = await startHost(timeouts.loadMs);
+    const host = await startHost(bounds.loadMs, bounds.memoryBytesMax);
     try {
-      await host.load(graph, threads, timeouts.loadMs);
+      await host.load(graph, { threads, outputBytesMax: bounds.outputBytesMax }, bounds.loadMs);
     } catch (error) {
       host.kill();
       throw error;
@@ -103,8 +107,8 @@ export async function createHostedRunner(options: HostedRunnerOptions): Promise<
     return hosts.some((host) => host.isAlive()) ? 'ready' : 'restarting';
   };
 
-  adopt(options.first);
-  for (let i = 0; i < options.extraHosts; i += 1) adopt(await fresh());
+  if (options.first !== undefined) adopt(options.first);
+  while (hosts.length < options.hosts) adopt(await fresh());
   return {
     placement: 'host',
     state,
@@ -116,7 +120,7 @@ export async function createHostedRunner(options: HostedRunnerOptions): Promise<
         undefined,
       );
       if (host === undefined) throw new AppError('model_crashed', 'The model host is being restarted.');
-      const result = await host.run(inputs, outputs, timeouts.runMs);
+      const result = await host.run(inputs, outputs, bounds.runMs);
       memory.set(host, Math.max(0, result.residentBytes - host.emptyBytes));
       return result;
     },

@@ -1,10 +1,34 @@
+import type { Tensor } from '../tensors/tensor.ts';
+import { joinRows, sliceRows } from './join-tensors.ts';
 import type { Runner } from './runner.ts';
 import type { RuntimeSession } from './runtime-session.ts';
 
-/** Runs a fast model in this process; `residentBytes` was measured when it was probed in a host. */
-export function createInlineRunner(session: RuntimeSession, residentBytes: number): Runner {
+/**
+ * Runs a fast model in this process; `residentBytes` was measured when it was probed in a host. A request of more than
+ * `rowsMax` rows is run piece by piece, with a turn of the event loop between them; undefined never divides.
+ */
+export function createInlineRunner(
+  session: RuntimeSession,
+  residentBytes: number,
+  rowsMax: number | undefined,
+): Runner {
   let isClosed = false;
   let busy = 0;
+
+  async function runInPieces(
+    inputs: readonly Tensor[],
+    outputs: readonly string[] | undefined,
+    size: number,
+  ): Promise<Tensor[]> {
+    const rows = inputs[0]?.shape[0] as number;
+    const pieces: Tensor[][] = [];
+    for (let from = 0; from < rows; from += size) {
+      const piece = inputs.map((tensor) => sliceRows(tensor, from, Math.min(rows, from + size)));
+      pieces.push(await session.run(piece, outputs));
+    }
+    return (pieces[0] as Tensor[]).map((_, i) => joinRows(pieces.map((piece) => piece[i] as Tensor)));
+  }
+
   return {
     placement: 'inline',
     state: () => (isClosed ? 'closed' : 'ready'),
@@ -12,9 +36,11 @@ export function createInlineRunner(session: RuntimeSession, residentBytes: numbe
     fault: () => undefined,
     async run(inputs, outputs) {
       busy += 1;
-      const start = performance.now();
+      const startedAt = performance.now();
       try {
-        return { outputs: await session.run(inputs, outputs), computeMs: performance.now() - start };
+        const isLarge = rowsMax !== undefined && (inputs[0]?.shape[0] as number) > rowsMax;
+        const result = await (isLarge ? runInPieces(inputs, outputs, rowsMax) : session.run(inputs, outputs));
+        return { outputs: result, computeMs: performance.now() - startedAt, startedAt };
       } finally {
         busy -= 1;
       }

@@ -2,13 +2,18 @@ import { allocate } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { elementCount, hasBatchAxis, rawBytes } from '../tensors/tensor.ts';
 import type { Measurement } from './host-protocol.ts';
+import { sliceRows } from './join-tensors.ts';
 import type { RuntimeSession } from './runtime-session.ts';
 
 /** Rows of the batch that decides whether joining pays. */
 const PROBE_ROWS = 8;
 const RUNS_MAX = 15;
-/** A measurement takes about this long at most (ms). */
-const BUDGET_MS = 250;
+/** Timing takes about this long at most (ms). */
+const BUDGET_MS = 60;
+/** Rows joined in the comparisons with single rows; the largest that was the same is the bound for joining. */
+const COMPARED_ROWS = [2, 3, 8, 17, 32, 64];
+/** Comparisons stop when the next would take longer than this (ms); the first two are always made. */
+const COMPARE_BUDGET_MS = 100;
 /** Joining must save at least this share of the time of single rows. */
 const GAIN_MIN = 0.2;
 /** Size given to a free dimension that is not the row dimension. */
@@ -39,44 +44,52 @@ export function probeInputs(signature: ModelSignature, rows: number): Tensor[] {
   });
 }
 
-function rowOf(tensor: Tensor, row: number, rows: number): Tensor {
-  const width = elementCount(tensor.shape) / rows;
-  const shape = [1, ...tensor.shape.slice(1)];
-  const data = tensor.data.slice(row * width, (row + 1) * width);
-  return { ...tensor, shape, data } as Tensor;
-}
-
 function isSame(a: Tensor, b: Tensor): boolean {
   if (a.dtype === 'string' || b.dtype === 'string') return JSON.stringify(a.data) === JSON.stringify(b.data);
   return Buffer.compare(rawBytes(a.data), rawBytes(b.data)) === 0;
 }
 
-async function medianMs(run: () => Promise<unknown>): Promise<number> {
-  const times: number[] = [];
+/** The shortest of some runs (ms): on a busy machine the others tell of the machine, not of the model. */
+async function shortestMs(run: () => Promise<unknown>): Promise<number> {
+  let shortest = Infinity;
   const end = performance.now() + BUDGET_MS / 3;
-  while (times.length < RUNS_MAX && (times.length === 0 || performance.now() < end)) {
+  for (let i = 0; i < RUNS_MAX && (i === 0 || performance.now() < end); i += 1) {
     const start = performance.now();
     await run();
-    times.push(performance.now() - start);
+    shortest = Math.min(shortest, performance.now() - start);
   }
-  times.sort((a, b) => a - b);
-  return times[times.length >> 1] as number;
+  return shortest;
 }
 
-/** Compares each row of a batch with the same row alone, bit by bit; gives the reason when they differ. */
-async function differenceInBatch(session: RuntimeSession): Promise<string | undefined> {
-  const batch = probeInputs(session.signature, PROBE_ROWS);
-  const together = await session.run(batch);
-  if (together.some((output) => output.shape[0] !== PROBE_ROWS))
-    return 'an output has no row for each input row';
-  for (let row = 0; row < PROBE_ROWS; row += 1) {
-    const alone = await session.run(batch.map((tensor) => rowOf(tensor, row, PROBE_ROWS)));
-    const different = alone.findIndex((output, i) => {
-      return !isSame(output, rowOf(together[i] as Tensor, row, PROBE_ROWS));
-    });
-    if (different >= 0) return `output "${alone[different]?.name}" of a row differs when rows are joined`;
+type Comparison = { rowsCompared: number; difference?: string };
+
+/** Compares each row of batches with the same row alone, bit by bit, up to the first difference. */
+async function compareWithSingles(session: RuntimeSession, rowMs: number): Promise<Comparison> {
+  const largest = COMPARED_ROWS.filter((rows, i) => i < 2 || rows * rowMs < COMPARE_BUDGET_MS / 2).at(
+    -1,
+  ) as number;
+  const all = probeInputs(session.signature, largest);
+  const singles: Tensor[][] = [];
+  for (let row = 0; row < largest; row += 1)
+    singles.push(await session.run(all.map((tensor) => sliceRows(tensor, row, row + 1))));
+  let rowsCompared = 1;
+  for (const rows of COMPARED_ROWS.filter((size) => size <= largest)) {
+    const together = await session.run(all.map((tensor) => sliceRows(tensor, 0, rows)));
+    if (together.some((output) => output.shape[0] !== rows))
+      return { rowsCompared, difference: 'an output has no row for each input row' };
+    for (let row = 0; row < rows; row += 1) {
+      const different = together.find(
+        (output, i) => !isSame(sliceRows(output, row, row + 1), singles[row]?.[i] as Tensor),
+      );
+      if (different !== undefined)
+        return {
+          rowsCompared,
+          difference: `output "${different.name}" of a row differs when ${rows} rows are joined`,
+        };
+    }
+    rowsCompared = rows;
   }
-  return undefined;
+  return { rowsCompared };
 }
 
 /** Warms a model up and decides by measurement whether requests of one turn of the loop are joined. */
@@ -85,30 +98,37 @@ export async function measure(session: RuntimeSession, residentBytes: () => numb
   const single = probeInputs(session.signature, 1);
   await session.run(single);
   const warmUpMs = performance.now() - start;
-  const rowMs = await medianMs(() => session.run(single));
-  const unbatched = (batchReason: string, batchMs: number | null = null): Measurement => {
-    return {
-      rowMs,
-      batchMs,
-      batchRows: PROBE_ROWS,
-      isBatched: false,
-      batchReason,
-      warmUpMs,
-      residentBytes: residentBytes(),
-    };
+  const rowMs = await shortestMs(() => session.run(single));
+  const found = {
+    rowMs,
+    batchMs: null as number | null,
+    batchRows: PROBE_ROWS,
+    isBatched: false,
+    rowsJoinedMax: 1,
+    warmUpMs,
   };
+  const result = (batchReason: string): Measurement => ({
+    ...found,
+    batchReason,
+    residentBytes: residentBytes(),
+  });
   if (!hasBatchAxis(session.signature))
-    return unbatched('the first dimension of an input or output is not free');
+    return result('the first dimension of an input or output is not free');
   try {
     const batch = probeInputs(session.signature, PROBE_ROWS);
-    const batchMs = await medianMs(() => session.run(batch));
-    const saved = 1 - batchMs / (PROBE_ROWS * rowMs);
-    const figure = `${PROBE_ROWS} rows joined take ${batchMs.toFixed(3)} ms, ${PROBE_ROWS} alone ${(PROBE_ROWS * rowMs).toFixed(3)} ms`;
-    if (saved < GAIN_MIN) return unbatched(`joining does not pay: ${figure}`, batchMs);
-    const difference = await differenceInBatch(session);
-    if (difference !== undefined) return unbatched(difference, batchMs);
-    return { ...unbatched(`answers are the same to the bit and ${figure}`, batchMs), isBatched: true };
+    found.batchMs = await shortestMs(() => session.run(batch));
+    const alone = PROBE_ROWS * rowMs;
+    const figure = `${PROBE_ROWS} rows joined take ${found.batchMs.toFixed(3)} ms, ${PROBE_ROWS} alone ${alone.toFixed(3)} ms`;
+    const { rowsCompared, difference } = await compareWithSingles(session, rowMs);
+    found.rowsJoinedMax = rowsCompared;
+    if (rowsCompared < 2 || (difference !== undefined && rowsCompared < PROBE_ROWS)) {
+      found.rowsJoinedMax = 1;
+      return result(difference ?? 'joined rows could not be compared');
+    }
+    if (1 - found.batchMs / alone < GAIN_MIN) return result(`joining does not pay: ${figure}`);
+    found.isBatched = true;
+    return result(`answers are the same to the bit up to ${rowsCompared} rows and ${figure}`);
   } catch (error) {
-    return unbatched(`a batch failed: ${error instanceof Error ? error.message : String(error)}`);
+    return result(`a batch failed: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

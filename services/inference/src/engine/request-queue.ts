@@ -2,7 +2,9 @@ import { AppError } from '@millrace/contracts';
 import type { Tensor } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
 import { canJoin, joinRows, sliceRows } from './join-tensors.ts';
-import type { Runner } from './runner.ts';
+import type { RunTotals } from './run-statistics.ts';
+import { countAnswer, countFailure, countRun, createRunTotals } from './run-statistics.ts';
+import type { Runner, RunResult, StepTime } from './runner.ts';
 
 export type QueueLimits = {
   /** Requests that wait at once. */
@@ -20,6 +22,12 @@ export type QueueRequest = {
   outputs?: readonly string[];
   /** How long the caller waits (ms). */
   deadlineMs: number;
+  /** When the body was complete (`performance.now()`); now when absent. */
+  receivedAt?: number;
+  /** 1 is run first, `PRIORITY_LEVELS` last; 0, anything over and nothing at all mean `PRIORITY_DEFAULT`. */
+  priority?: number;
+  /** Whether the caller went away: the request is then not run. */
+  isGone?: () => boolean;
 };
 
 /** Outputs of one request; `queueMs` before its run, `computeMs` of the run, `joinedRows` in that run. */
@@ -30,6 +38,8 @@ export type QueueAnswer = {
   joinedRows: number;
   /** SHA-256 of the inputs that are large, where the runner made them. */
   inputDigests?: readonly (string | null)[];
+  /** Of an ensemble. */
+  steps?: readonly StepTime[];
 };
 
 export type QueueStats = {
@@ -44,19 +54,37 @@ export type QueueStats = {
 };
 
 export type RequestQueue = {
-  /** Throws `queue_full`, `deadline_exceeded`, `model_crashed`, `inference_failed`, `shutting_down`. */
+  /**
+   * Throws `queue_full`, `deadline_exceeded`, `request_cancelled`, `model_crashed`, `inference_failed` or
+   * `shutting_down`.
+   */
   submit(request: QueueRequest): Promise<QueueAnswer>;
   stats(): QueueStats;
+  /** Counts and times since the model was loaded; not a copy. */
+  totals(): Readonly<RunTotals>;
   /** Refuses new requests and resolves when those taken are answered. */
   drain(): Promise<void>;
 };
 
 type Waiting = QueueRequest & {
   bytes: number;
+  level: number;
+  receivedAt: number;
   queuedAt: number;
   resolve(answer: QueueAnswer): void;
   reject(error: unknown): void;
 };
+
+/** Levels of priority, and the one of requests that name none. */
+export const PRIORITY_LEVELS = 10;
+export const PRIORITY_DEFAULT = 5;
+
+function levelOf(priority = 0): number {
+  return priority >= 1 && priority <= PRIORITY_LEVELS ? priority : PRIORITY_DEFAULT;
+}
+
+/** Errors of a joined run that may be the fault of one request in it. */
+const TRIED_ALONE: ReadonlySet<string> = new Set(['inference_failed', 'output_too_large']);
 
 /** How often requests past their deadline are looked for while some wait (ms). */
 const SWEEP_MS = 50;
@@ -68,6 +96,7 @@ const SWEEP_MS = 50;
 export function createRequestQueue(runner: Runner, isBatched: boolean, limits: QueueLimits): RequestQueue {
   const waiting: Waiting[] = [];
   const stats = { bytes: 0, running: 0, requests: 0, rows: 0, runs: 0, failures: 0, rejected: 0 };
+  const totals = createRunTotals();
   let isScheduled = false;
   let isDraining = false;
   let sweeper: NodeJS.Timeout | undefined;
@@ -88,21 +117,32 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     return request;
   }
 
+  function fail(request: Waiting, error: unknown): void {
+    stats.failures += 1;
+    countFailure(totals, performance.now() - request.receivedAt, error);
+    request.reject(error);
+    if (waiting.length === 0 && stats.running === 0) onIdle?.();
+  }
+
   function rejectAll(error: AppError): void {
-    while (waiting.length > 0) {
-      stats.failures += 1;
-      take(0).reject(error);
-    }
+    while (waiting.length > 0) fail(take(0), error);
+  }
+
+  /** Drops requests at the head of the queue whose callers went away. */
+  function dropGone(): void {
+    while (waiting[0]?.isGone?.() === true)
+      fail(take(0), new AppError('request_cancelled', 'The caller went away before the model ran.'));
   }
 
   function sweep(): void {
+    dropGone();
     const now = performance.now();
     for (let i = waiting.length - 1; i >= 0; i -= 1) {
       const request = waiting[i] as Waiting;
       if (now - request.queuedAt < request.deadlineMs) continue;
       take(i);
-      stats.failures += 1;
-      request.reject(
+      fail(
+        request,
         new AppError('deadline_exceeded', `The request waited ${request.deadlineMs} ms and was not run.`),
       );
     }
@@ -117,6 +157,8 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     const [first] = batch as [Waiting];
     let rows = first.rows;
     while (isBatched && waiting.length > 0) {
+      dropGone();
+      if (waiting.length === 0) break;
       const next = waiting[0] as Waiting;
       const isAlike = next.outputs?.join() === first.outputs?.join() && canJoin(first.inputs, next.inputs);
       if (!isAlike || rows + next.rows > limits.joinedRowsMax) break;
@@ -126,6 +168,35 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     return batch;
   }
 
+  /** Hands out the outputs of a run and counts it. */
+  function answer(batch: readonly Waiting[], startedAt: number, run: RunResult): void {
+    const { computeMs, inputDigests, steps } = run;
+    const found = {
+      ...(batch.length === 1 && inputDigests !== undefined && { inputDigests }),
+      ...(steps !== undefined && { steps }),
+    };
+    const joinedRows = batch.reduce((total, request) => total + request.rows, 0);
+    let row = 0;
+    const parts = batch.map(({ rows }) => {
+      const from = row;
+      row += rows;
+      return batch.length === 1 ? run.outputs : run.outputs.map((output) => sliceRows(output, from, row));
+    });
+    const endedAt = performance.now();
+    const times = {
+      inputMs: run.startedAt - startedAt,
+      computeMs,
+      outputMs: endedAt - run.startedAt - computeMs,
+    };
+    stats.runs += 1;
+    countRun(totals, joinedRows, times);
+    for (const [i, request] of batch.entries()) {
+      const queueMs = startedAt - request.queuedAt;
+      countAnswer(totals, { rows: request.rows, requestMs: endedAt - request.receivedAt, queueMs }, times);
+      request.resolve({ outputs: parts[i] as Tensor[], queueMs, computeMs, joinedRows, ...found });
+    }
+  }
+
   async function runBatch(batch: readonly Waiting[]): Promise<void> {
     const [first] = batch as [Waiting];
     const startedAt = performance.now();
@@ -133,38 +204,22 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
       const inputs = first.inputs.map((_, i) =>
         joinRows(batch.map((request) => request.inputs[i] as Tensor)),
       );
-      const { outputs, computeMs, inputDigests } = await runner.run(inputs, first.outputs);
-      const digests = batch.length === 1 && inputDigests !== undefined ? { inputDigests } : {};
-      const joinedRows = batch.reduce((total, request) => total + request.rows, 0);
-      stats.runs += 1;
-      let row = 0;
-      for (const request of batch) {
-        const to = row + request.rows;
-        const own = batch.length === 1 ? outputs : outputs.map((output) => sliceRows(output, row, to));
-        row = to;
-        request.resolve({
-          outputs: own,
-          queueMs: startedAt - request.queuedAt,
-          computeMs,
-          joinedRows,
-          ...digests,
-        });
-      }
+      const run = await runner.run(inputs, first.outputs, batch);
+      answer(batch, startedAt, run);
     } catch (error) {
       // one bad request must not fail its neighbours: each is tried alone
-      if (batch.length > 1 && error instanceof AppError && error.code === 'inference_failed') {
+      if (batch.length > 1 && error instanceof AppError && TRIED_ALONE.has(error.code)) {
         for (const request of batch) await runBatch([request]);
         return;
       }
-      stats.failures += batch.length;
-      for (const request of batch) request.reject(error);
+      for (const request of batch) fail(request, error);
     }
   }
 
   function flush(): void {
     const fault = runner.fault();
     if (fault !== undefined) rejectAll(fault);
-    while (waiting.length > 0 && runner.capacity() > 0) {
+    for (dropGone(); waiting.length > 0 && runner.capacity() > 0; dropGone()) {
       stats.running += 1;
       void runBatch(nextBatch()).finally(() => {
         stats.running -= 1;
@@ -185,20 +240,27 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
       if (isFull) {
         stats.rejected += 1;
         const what = `${waiting.length} requests with ${stats.bytes} bytes wait`;
-        return Promise.reject(
-          new AppError('queue_full', `The queue of the model is full: ${what}; try again.`),
-        );
+        const error = new AppError('queue_full', `The queue of the model is full: ${what}; try again.`);
+        countFailure(totals, performance.now() - (request.receivedAt ?? performance.now()), error);
+        return Promise.reject(error);
       }
       stats.requests += 1;
       stats.rows += request.rows;
       stats.bytes += bytes;
       return new Promise((resolve, reject) => {
-        waiting.push({ ...request, bytes, queuedAt: performance.now(), resolve, reject });
+        const queuedAt = performance.now();
+        const receivedAt = request.receivedAt ?? queuedAt;
+        const level = levelOf(request.priority);
+        let place = waiting.length;
+        // behind all of its own level
+        while (place > 0 && (waiting[place - 1] as Waiting).level > level) place -= 1;
+        waiting.splice(place, 0, { ...request, bytes, level, queuedAt, receivedAt, resolve, reject });
         sweeper ??= setInterval(sweep, SWEEP_MS).unref();
         schedule();
       });
     },
     stats: () => ({ depth: waiting.length, ...stats }),
+    totals: () => totals,
     drain() {
       isDraining = true;
       if (waiting.length === 0 && stats.running === 0) return Promise.resolve();

@@ -5,13 +5,14 @@ import ort from 'onnxruntime-node';
 import type { DType } from '../tensors/dtype.ts';
 import { isDType } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
+import { tensorBytes } from '../tensors/tensor.ts';
 
 /** A graph that is loaded: its signature and a way to run it. Runs block the thread that they are on. */
 export type RuntimeSession = {
   readonly signature: ModelSignature;
-  /** The graph has Loop or Scan nodes, so the time of a run depends on the values. */
-  readonly hasLoops: boolean;
-  /** Outputs by the order of `outputs`, or all. Throws `inference_failed`. */
+  /** The graph has operators by which time and memory of a run depend on the values. */
+  readonly isUnbounded: boolean;
+  /** Outputs by the order of `outputs`, or all. Throws `inference_failed` or `output_too_large`. */
   run(inputs: readonly Tensor[], outputs?: readonly string[]): Promise<Tensor[]>;
   close(): Promise<void>;
 };
@@ -19,13 +20,41 @@ export type RuntimeSession = {
 /** Where a graph is and what it must be. */
 export type GraphFile = { readonly path: string; readonly sha256: string };
 
-export type SessionOptions = { threads: number };
+/** `outputBytesMax` bounds the outputs of one run. */
+export type SessionOptions = { readonly threads: number; readonly outputBytesMax: number };
 
 /** The runtime writes its own errors to stderr unless told to keep to fatal ones (level 4); we report them. */
 const LOG_FATAL_ONLY = 4;
 
-/** Field 4 (op_type) of a node in the file, for the two operators that repeat a graph. */
-const LOOP_NODES = ['\x22\x04Loop', '\x22\x04Scan'].map((text) => Buffer.from(text, 'latin1'));
+/** Operators that repeat a graph, or make tensors whose size is one of their values. */
+const UNBOUNDED_OPERATORS = [
+  'Loop',
+  'Scan',
+  'ConstantOfShape',
+  'Expand',
+  'Range',
+  'Tile',
+  'Resize',
+  'Upsample',
+  'Pad',
+  'OneHot',
+  'MaxUnpool',
+  'CenterCropPad',
+  'RandomNormal',
+  'RandomUniform',
+  'BlackmanWindow',
+  'HammingWindow',
+  'HannWindow',
+  'MelWeightMatrix',
+  'DFT',
+  'STFT',
+  'Col2Im',
+  'AffineGrid',
+];
+/** Field 4 (op_type) of a node in the file, for each of them. */
+const UNBOUNDED_NODES = UNBOUNDED_OPERATORS.map((name) =>
+  Buffer.from(`\x22${String.fromCharCode(name.length)}${name}`, 'latin1'),
+);
 
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -59,7 +88,33 @@ export async function readVerified(file: GraphFile): Promise<Buffer> {
 }
 
 function fromRuntime(name: string, value: ort.OnnxValue): Tensor {
-  return { name, dtype: value.type as DType, shape: value.dims, data: value.data } as unknown as Tensor;
+  const data = value.data as Uint16Array;
+  // newer releases of Node have a class for half precision; here a half is its bits
+  const bits = value.type === 'float16' && !(data instanceof Uint16Array);
+  const own = bits
+    ? new Uint16Array(
+        (data as Uint16Array).buffer,
+        (data as Uint16Array).byteOffset,
+        (data as Uint16Array).length,
+      )
+    : data;
+  return { name, dtype: value.type as DType, shape: value.dims, data: own } as unknown as Tensor;
+}
+
+function toRuntime({ dtype, data, shape }: Tensor): ort.Tensor {
+  if (dtype !== 'float16') return new ort.Tensor(dtype as 'float32', data as Float32Array, shape);
+  // the class would turn the bits into the array that the native side of this release cannot read
+  return { type: dtype, data, dims: shape, location: 'cpu' } as unknown as ort.Tensor;
+}
+
+/** Throws `output_too_large` when the outputs of a run are together over the bound. */
+function assertBounded(outputs: readonly Tensor[], bytesMax: number): void {
+  const bytes = outputs.reduce((total, tensor) => total + tensorBytes(tensor), 0);
+  if (bytes <= bytesMax) return;
+  throw new AppError(
+    'output_too_large',
+    `The outputs of this request have ${bytes} bytes, over the bound of ${bytesMax}; send fewer rows or ask for fewer outputs.`,
+  );
 }
 
 /**
@@ -87,18 +142,19 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
   const outputNames = session.outputNames;
   return {
     signature,
-    hasLoops: LOOP_NODES.some((node) => bytes.includes(node)),
+    isUnbounded: UNBOUNDED_NODES.some((node) => bytes.includes(node)),
     async run(inputs, outputs = outputNames) {
       const feeds: Record<string, ort.Tensor> = {};
-      for (const { name, dtype, data, shape } of inputs) {
-        feeds[name] = new ort.Tensor(dtype as 'float32', data as Float32Array, shape);
-      }
+      for (const input of inputs) feeds[input.name] = toRuntime(input);
+      let result: Awaited<ReturnType<typeof session.run>>;
       try {
-        const result = await session.run(feeds, outputs as string[]);
-        return outputs.map((name) => fromRuntime(name, result[name] as ort.OnnxValue));
+        result = await session.run(feeds, outputs as string[]);
       } catch (error) {
         throw new AppError('inference_failed', `The runtime failed on this input: ${firstLine(error)}`);
       }
+      const tensors = outputs.map((name) => fromRuntime(name, result[name] as ort.OnnxValue));
+      assertBounded(tensors, options.outputBytesMax);
+      return tensors;
     },
     close: () => session.release(),
   };

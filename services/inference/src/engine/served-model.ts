@@ -1,9 +1,13 @@
+import { setImmediate } from 'node:timers/promises';
+import type { ResolvedVersion } from '@millrace/contracts';
 import type { ModelSignature } from '../tensors/tensor.ts';
-import type { Host } from './host.ts';
+import { hasBatchAxis } from '../tensors/tensor.ts';
 import type { Measurement } from './host-protocol.ts';
-import type { HostTimeouts } from './hosted-runner.ts';
+import type { HostBounds } from './hosted-runner.ts';
 import { createHostedRunner } from './hosted-runner.ts';
 import { createInlineRunner } from './inline-runner.ts';
+import type { Probe, ProbeReply } from './probe.ts';
+import { probeInHost } from './probe.ts';
 import type { QueueLimits, RequestQueue } from './request-queue.ts';
 import { createRequestQueue } from './request-queue.ts';
 import type { Runner } from './runner.ts';
@@ -11,21 +15,40 @@ import type { GraphFile } from './runtime-session.ts';
 import { openSession } from './runtime-session.ts';
 import type { SpareHosts } from './spare-host.ts';
 
-/** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
-const INLINE_ROW_MS_MAX = 0.15;
-/** The same for the probe batch. */
-const INLINE_BATCH_MS_MAX = 1;
+/** A run of several rows inline may take about this many times the bound of a single row. */
+const INLINE_BATCH_FACTOR = 7;
 
 export type EngineOptions = {
   readonly spares: SpareHosts;
-  readonly timeouts: HostTimeouts;
+  readonly bounds: HostBounds;
   readonly limits: QueueLimits;
-  /** Model hosts of a slow model, and threads of each. */
+  /** Processes that share the work and the bounds. */
+  readonly fronts: number;
+  /** Model hosts of a slow model in this process, and threads of each. */
   readonly hostsPerModel: number;
   readonly threadsPerHost: number;
   /** False puts every model into a host. */
   readonly isInlineAllowed: boolean;
+  /** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
+  readonly inlineRunMsMax: number;
+  /** Rows of the largest request. */
+  readonly requestRowsMax: number;
+  /** Where figures of a graph come from; without it this process loads it into a spare host itself. */
+  readonly probe?: (graph: GraphFile) => Promise<ProbeReply>;
   log(message: string, fields: Record<string, unknown>): void;
+};
+
+/** What an ensemble is made of. */
+export type EnsembleParts = {
+  /** `model` is the name of a model with the ordinal of its version, or `builtin:<kind>` with -1. */
+  readonly steps: readonly {
+    readonly model: string;
+    readonly version: number;
+    readonly inputs: Readonly<Record<string, string>>;
+    readonly outputs: Readonly<Record<string, string>>;
+  }[];
+  /** The versions that it runs, each once. */
+  readonly members: readonly { readonly version: ResolvedVersion; readonly served: ServedModel }[];
 };
 
 /** A model that answers: its signature, queue and what was measured about it. */
@@ -36,6 +59,7 @@ export type ServedModel = {
   readonly measurement: Measurement;
   readonly placementReason: string;
   readonly loadMs: number;
+  readonly ensemble?: EnsembleParts;
   /** Lets the requests in hand finish, then frees the model. */
   close(): Promise<void>;
 };
@@ -49,45 +73,57 @@ function hasBoundedRows(signature: ModelSignature): boolean {
 
 function inlineReason(
   signature: ModelSignature,
-  hasLoops: boolean,
+  isUnbounded: boolean,
   measured: Measurement,
+  { inlineRunMsMax: rowMsMax, requestRowsMax: rowsMax }: EngineOptions,
 ): { isFast: boolean; reason: string } {
   const row = `a row takes ${measured.rowMs.toFixed(3)} ms`;
-  if (measured.rowMs > INLINE_ROW_MS_MAX)
-    return { isFast: false, reason: `${row}, over ${INLINE_ROW_MS_MAX} ms` };
-  if ((measured.batchMs ?? 0) > INLINE_BATCH_MS_MAX) {
-    return {
-      isFast: false,
-      reason: `${measured.batchRows} rows take ${measured.batchMs?.toFixed(3)} ms, over ${INLINE_BATCH_MS_MAX} ms`,
-    };
+  if (measured.rowMs > rowMsMax) return { isFast: false, reason: `${row}, over ${rowMsMax} ms` };
+  if (isUnbounded) {
+    const reason = 'the graph has loops or sizes in its values, so time and memory of a run depend on them';
+    return { isFast: false, reason };
   }
-  if (hasLoops)
-    return { isFast: false, reason: 'the graph has loops, so the time of a run depends on the values' };
+  const largestMs = ((measured.batchMs ?? Infinity) / measured.batchRows) * rowsMax;
+  if (hasBatchAxis(signature) && measured.rowsJoinedMax < 2 && largestMs > rowMsMax * INLINE_BATCH_FACTOR) {
+    const reason = `a run of joined rows answers otherwise, so one of ${rowsMax} rows cannot be cut into pieces`;
+    return { isFast: false, reason };
+  }
   if (!hasBoundedRows(signature)) return { isFast: false, reason: 'the size of a row is not fixed' };
-  return { isFast: true, reason: `${row}, at most ${INLINE_ROW_MS_MAX} ms` };
+  return { isFast: true, reason: `${row}, at most ${rowMsMax} ms` };
+}
+
+/** Rows of one inline run: as many as were compared and take about the time that a run may hold up the loop. */
+function inlineRows(measured: Measurement, rowMsMax: number): number {
+  const joinedRowMs =
+    (measured.batchMs ?? measured.rowMs) / (measured.batchMs === null ? 1 : measured.batchRows);
+  const affordable = Math.floor((rowMsMax * INLINE_BATCH_FACTOR) / Math.max(joinedRowMs, 1e-4));
+  return Math.max(1, Math.min(measured.rowsJoinedMax, affordable));
 }
 
 async function place(
-  host: Host,
+  probe: Probe,
   graph: GraphFile,
   options: EngineOptions,
-  loaded: { signature: ModelSignature; hasLoops: boolean },
-  measurement: Measurement,
 ): Promise<{ runner: Runner; reason: string }> {
-  const { isFast, reason } = inlineReason(loaded.signature, loaded.hasLoops, measurement);
-  const residentBytes = Math.max(0, measurement.residentBytes - host.emptyBytes);
+  const { host, measurement, residentBytes } = probe;
+  const { isFast, reason } = inlineReason(probe.signature, probe.isUnbounded, measurement, options);
   if (isFast && options.isInlineAllowed) {
-    const session = await openSession(graph, { threads: 1 });
-    await host.unload(options.timeouts.loadMs);
-    options.spares.giveBack(host);
-    return { runner: createInlineRunner(session, residentBytes), reason };
+    const session = await openSession(graph, { threads: 1, outputBytesMax: options.bounds.outputBytesMax });
+    if (host !== undefined) {
+      await host.unload(options.bounds.loadMs);
+      options.spares.giveBack(host);
+    }
+    // rows that see each other stay together
+    const isDivisible = hasBatchAxis(probe.signature) && measurement.rowsJoinedMax > 1;
+    const rowsMax = isDivisible ? inlineRows(measurement, options.inlineRunMsMax) : undefined;
+    return { runner: createInlineRunner(session, residentBytes, rowsMax), reason };
   }
   const runner = await createHostedRunner({
-    first: host,
+    ...(host !== undefined && { first: host }),
     graph,
-    extraHosts: options.hostsPerModel - 1,
+    hosts: options.hostsPerModel,
     threads: options.threadsPerHost,
-    timeouts: options.timeouts,
+    bounds: options.bounds,
     residentBytes,
     log: options.log,
   });
@@ -102,26 +138,28 @@ async function place(
  */
 export async function openModel(graph: GraphFile, options: EngineOptions): Promise<ServedModel> {
   const start = performance.now();
-  const host = await options.spares.take();
+  const probe: Probe = await (options.probe?.(graph) ?? probeInHost(graph, options));
   try {
-    const loaded = await host.load(graph, options.threadsPerHost, options.timeouts.loadMs);
-    const measurement = await host.measure(options.timeouts.loadMs);
-    const { runner, reason } = await place(host, graph, options, loaded, measurement);
-    const queue = createRequestQueue(runner, measurement.isBatched, options.limits);
+    const { runner, reason } = await place(probe, graph, options);
+    const { signature, measurement } = probe;
+    const joinedRowsMax = Math.min(options.limits.joinedRowsMax, measurement.rowsJoinedMax);
+    const queue = createRequestQueue(runner, measurement.isBatched, { ...options.limits, joinedRowsMax });
     return {
-      signature: loaded.signature,
+      signature,
       queue,
       runner,
       measurement,
       placementReason: reason,
       loadMs: performance.now() - start,
       async close() {
+        // requests of this turn of the loop that found the model before it was taken out still get their answers
+        await setImmediate();
         await queue.drain();
         await runner.close();
       },
     };
   } catch (error) {
-    host.kill();
+    probe.host?.kill();
     throw error;
   }
 }

@@ -14,7 +14,7 @@ export type SpareHosts = {
 };
 
 /** At most one spare host is kept. */
-export function createSpareHosts(startTimeoutMs: number): SpareHosts {
+export function createSpareHosts(startTimeoutMs: number, memoryBytesMax: number): SpareHosts {
   let spare: Host | undefined;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -23,7 +23,7 @@ export function createSpareHosts(startTimeoutMs: number): SpareHosts {
       const host = spare;
       spare = undefined;
       clearTimeout(timer);
-      return host?.isAlive() === true ? host : startHost(startTimeoutMs);
+      return host?.isAlive() === true ? host : startHost(startTimeoutMs, memoryBytesMax);
     },
     giveBack(host) {
       if (isClosed || spare !== undefined) return host.kill();

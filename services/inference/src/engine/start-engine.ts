@@ -10,24 +10,43 @@ const JOINED_ROWS_MAX = 64;
 
 type Log = EngineOptions['log'];
 
-/** Processes of a slow model: half of the cores run it, the others read requests. */
-export function hostsFor(configured: number, cores: number): number {
-  return configured > 0 ? configured : Math.min(HOSTS_DEFAULT_MAX, Math.max(1, Math.floor(cores / 2)));
+/** Fronts beyond this only divide the batches. */
+const FRONTS_DEFAULT_MAX = 8;
+
+/** Processes that answer requests: one for each core that may be used. */
+export function frontsFor(configured: number, cores: number): number {
+  return configured > 0 ? configured : Math.min(FRONTS_DEFAULT_MAX, cores);
 }
 
-/** The engine's settings from the configuration and the machine. */
+/** Processes of a slow model in each front: half of the cores run it, the others read requests. */
+export function hostsFor(configured: number, cores: number, fronts: number): number {
+  const all = configured > 0 ? configured : Math.min(HOSTS_DEFAULT_MAX, Math.floor(cores / 2));
+  return Math.max(1, Math.floor(all / fronts));
+}
+
+/** The engine's settings from the configuration and the machine; each front has its share of the bounds. */
 export function startEngine(config: InferenceConfig, log: Log): EngineOptions {
+  const cores = usableCores();
+  const fronts = frontsFor(config.fronts, cores);
   return {
-    spares: createSpareHosts(config.loadTimeoutMs),
-    timeouts: { loadMs: config.loadTimeoutMs, runMs: config.runTimeoutMs },
+    spares: createSpareHosts(config.loadTimeoutMs, config.hostMemoryBytesMax),
+    bounds: {
+      loadMs: config.loadTimeoutMs,
+      runMs: config.runTimeoutMs,
+      outputBytesMax: config.outputBytesMax,
+      memoryBytesMax: config.hostMemoryBytesMax,
+    },
     limits: {
-      requestsMax: config.queueRequestsMax,
-      bytesMax: config.queueBytesMax,
+      requestsMax: Math.ceil(config.queueRequestsMax / fronts),
+      bytesMax: Math.ceil(config.queueBytesMax / fronts),
       joinedRowsMax: JOINED_ROWS_MAX,
     },
-    hostsPerModel: hostsFor(config.hostsPerModel, usableCores()),
+    fronts,
+    hostsPerModel: hostsFor(config.hostsPerModel, cores, fronts),
     threadsPerHost: config.threadsPerHost,
     isInlineAllowed: true,
+    inlineRunMsMax: config.inlineRunMsMax,
+    requestRowsMax: config.rowsMax,
     log,
   };
 }

@@ -6,6 +6,9 @@ import type { Lease, MemoryPool } from './memory-pool.ts';
 /** Binary tensors begin at multiples of this when the length of the JSON before them is known. */
 const ALIGNMENT = 8;
 
+/** Memory that a body of unknown length begins with (bytes). */
+const UNANNOUNCED_BYTES = 64 * 1024;
+
 /** A body as bytes, and the memory of its request; release it when the request is done. */
 export type Body = { readonly bytes: Buffer; readonly memory: Lease };
 
@@ -41,21 +44,28 @@ export function readBody(
   if (announced !== undefined && announced > limitBytes) return Promise.reject(tooLarge(limitBytes));
   const header = Number(request.headers['inference-header-content-length'] ?? 0);
   const jsonBytes = Number.isSafeInteger(header) && header >= 0 ? header : 0;
-  const whole = announced === undefined ? undefined : allocateBody(memory, announced, jsonBytes);
-  const parts: Buffer[] = [];
+  let whole = allocateBody(memory, announced ?? UNANNOUNCED_BYTES, jsonBytes);
   let received = 0;
+
+  /** Chunks are copied out at once: kept, millions of a byte each would take a hundred times their size. */
+  function makeRoom(needed: number): void {
+    const larger = allocateBody(memory, Math.min(limitBytes, Math.max(needed, whole.length * 2)), jsonBytes);
+    whole.copy(larger, 0, 0, received);
+    whole = larger;
+  }
   return new Promise((resolve, reject) => {
     payload.on('data', (chunk: Buffer) => {
       if (received + chunk.length > limitBytes) return reject(tooLarge(limitBytes));
-      if (whole === undefined) parts.push(chunk);
-      else chunk.copy(whole, received);
+      if (announced === undefined && received + chunk.length > whole.length)
+        makeRoom(received + chunk.length);
+      chunk.copy(whole, received);
       received += chunk.length;
     });
     payload.on('error', (cause) =>
       reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })),
     );
     payload.on('end', () => {
-      if (whole === undefined) return resolve(Buffer.concat(parts, received));
+      if (announced === undefined) return resolve(whole.subarray(0, received));
       if (received === whole.length) return resolve(whole);
       reject(
         new AppError('invalid_request', `The body has ${received} bytes, not the ${whole.length} announced.`),

@@ -1,5 +1,5 @@
 /** Memory is handed out in powers of two from this size; smaller pieces are left to the garbage collector (bytes). */
-const PIECE_MIN_BYTES = 64 * 1024;
+const PIECE_MIN_BYTES = 2 * 1024;
 /** Larger pieces are not kept (bytes). */
 const PIECE_MAX_BYTES = 16 * 1024 * 1024;
 

@@ -2,16 +2,14 @@ import type { Outbox } from '@millrace/bus';
 import type { EventData, LoadVersionReply, ModelVersionRegistered } from '@millrace/contracts';
 import { type AppError, isAppError, ModelVersionLoaded, ModelVersionLoadFailed } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import type { LoadedModel, ModelStore } from './model-store.ts';
-import type { VersionResolver } from './version-resolver.ts';
 
 type Registered = EventData<typeof ModelVersionRegistered>;
-/** The end of a load: the model, or why there is none. */
-export type LoadOutcome = { model: LoadedModel } | { error: AppError };
+/** The end of a load: how long it took, or why there is no model. */
+export type LoadOutcome = { loaded: LoadVersionReply } | { error: AppError };
+/** Verifies, loads and warms a version in every process that answers requests. */
+export type LoadVersion = (modelVersionId: string) => Promise<LoadVersionReply>;
 
 export type ModelService = {
-  /** Verifies, loads and warms a version by its id. Throws what the resolver and the store throw. */
-  load(modelVersionId: string): Promise<LoadVersionReply>;
   /** Loads a version that was registered; a definite refusal is an outcome, a passing fault is thrown. */
   prepare(event: Registered): Promise<LoadOutcome>;
   /** Writes the fact about a load into the outbox. */
@@ -26,25 +24,12 @@ const PASSING: ReadonlySet<string> = new Set([
 ]);
 
 /** What happens when a version becomes known. */
-export function createModelService(deps: {
-  resolver: VersionResolver;
-  store: ModelStore;
-  outbox: Outbox;
-}): ModelService {
-  const { resolver, store, outbox } = deps;
-
-  async function load(modelVersionId: string): Promise<LoadedModel> {
-    return store.load(await resolver.byId(modelVersionId), { isRetried: true });
-  }
-
+export function createModelService(deps: { load: LoadVersion; outbox: Outbox }): ModelService {
+  const { load, outbox } = deps;
   return {
-    async load(modelVersionId) {
-      const { loadMs, served } = await load(modelVersionId);
-      return { modelVersionId, loadMs, warmUpMs: served.measurement.warmUpMs };
-    },
     async prepare(event) {
       try {
-        return { model: await load(event.modelVersionId) };
+        return { loaded: await load(event.modelVersionId) };
       } catch (error) {
         if (!isAppError(error) || PASSING.has(error.code)) throw error;
         return { error };
@@ -62,8 +47,7 @@ export function createModelService(deps: {
         });
         return;
       }
-      const { loadMs, served } = outcome.model;
-      const warmUpMs = served.measurement.warmUpMs;
+      const { loadMs, warmUpMs } = outcome.loaded;
       await outbox.append(tx, ModelVersionLoaded, modelVersionId, {
         ...about,
         packageDigest,

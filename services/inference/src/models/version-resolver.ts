@@ -1,5 +1,5 @@
 import type { ResolvedVersion, ResolveVersionRequest } from '@millrace/contracts';
-import { AppError } from '@millrace/contracts';
+import { AppError, isValidName } from '@millrace/contracts';
 
 /** A resolution is asked for again after this, in case an event was missed (ms). */
 const FRESH_MS = 5_000;
@@ -8,45 +8,81 @@ const STALE_MS = 60 * 60_000;
 /** Names that are remembered; far more than are served at once. */
 const ENTRIES_MAX = 10_000;
 
-type Entry = { value: ResolvedVersion; at: number };
+/** What the registry said, and when (ms since 1970). */
+export type Remembered = { value: ResolvedVersion; at: number };
+/** Asks for what is remembered of a name; null when it is nothing. */
+export type VersionRecall = (model: string, version: string | undefined) => Promise<Remembered | null>;
+/** `isAway` when the registry did not answer the last time it was asked. */
+type Entry = Remembered & { isAway: boolean };
+
+function assertNames(model: string, version: string | undefined): void {
+  if (isValidName(model) && (version === undefined || isValidName(version))) return;
+  throw new AppError(
+    'invalid_name',
+    'A model and a version have 1 to 255 characters without slash, backslash, colon or control characters.',
+  );
+}
 
 /** Which version a request means; remembers the registry's answers until an event says otherwise. */
 export type VersionResolver = {
   /** The remembered answer, if it is fresh: no waiting on the hot path. */
   peek(model: string, version: string | undefined): ResolvedVersion | undefined;
-  /** Throws `model_not_found`, `version_not_found` or `dependency_unavailable`. */
+  /** Throws `invalid_name`, `model_not_found`, `version_not_found` or `dependency_unavailable`. */
   resolve(model: string, version: string | undefined): Promise<ResolvedVersion>;
   byId(modelVersionId: string): Promise<ResolvedVersion>;
+  /** What this process remembers, fresh or not; null when it is nothing. */
+  remembered(model: string, version: string | undefined): Remembered | null;
   /** An event changed something about this model: nothing remembered about it counts any more. */
   invalidate(model: string): void;
 };
 
-/** `ask` is the registry's `resolve`. */
+/**
+ * `ask` is the registry's `resolve`; `recall` asks the server's other processes what they remember, for while the
+ * registry is away.
+ */
 export function createVersionResolver(
   ask: (request: ResolveVersionRequest) => Promise<ResolvedVersion>,
+  recall: VersionRecall = async () => null,
 ): VersionResolver {
   const entries = new Map<string, Entry>();
   const asking = new Map<string, Promise<ResolvedVersion>>();
   let epoch = 0;
   const keyOf = (model: string, version: string | undefined): string => `${model}\n${version ?? ''}`;
 
-  function remember(key: string, value: ResolvedVersion): void {
+  function remember(key: string, entry: Entry): void {
     entries.delete(key);
-    entries.set(key, { value, at: Date.now() });
+    entries.set(key, entry);
     if (entries.size > ENTRIES_MAX) entries.delete(entries.keys().next().value as string);
   }
 
-  async function refresh(key: string, request: ResolveVersionRequest): Promise<ResolvedVersion> {
+  /** The remembered answer that may be used while the registry is away. */
+  function staleEntry(key: string): Entry | undefined {
+    const held = entries.get(key);
+    return held !== undefined && Date.now() - held.at < STALE_MS ? held : undefined;
+  }
+
+  async function refresh(
+    key: string,
+    request: { model: string; version?: string },
+  ): Promise<ResolvedVersion> {
     const startedIn = epoch;
     try {
       const value = await ask(request);
       // an event that came meanwhile may be newer than this answer
-      if (epoch === startedIn) remember(key, value);
+      if (epoch === startedIn) remember(key, { value, at: Date.now(), isAway: false });
       return value;
     } catch (error) {
-      const held = entries.get(key);
       const isAway = error instanceof AppError && error.retryable;
-      if (isAway && held !== undefined && Date.now() - held.at < STALE_MS) return held.value;
+      const held = isAway ? staleEntry(key) : undefined;
+      if (held !== undefined) {
+        held.isAway = true;
+        return held.value;
+      }
+      const told = isAway ? await recall(request.model, request.version).catch(() => null) : null;
+      if (told !== null && epoch === startedIn) {
+        remember(key, { ...told, isAway: true });
+        return told.value;
+      }
       entries.delete(key);
       throw error;
     } finally {
@@ -65,12 +101,21 @@ export function createVersionResolver(
       const key = keyOf(model, version);
       const held = freshEntry(key);
       if (held !== undefined) return held;
+      assertNames(model, version);
       const request = version === undefined ? { model } : { model, version };
       const running = asking.get(key) ?? refresh(key, request);
       asking.set(key, running);
-      return running;
+      const known = staleEntry(key);
+      if (known?.isAway !== true) return running;
+      // only the first requests of an outage wait for an answer that does not come
+      running.catch(() => undefined);
+      return known.value;
     },
     byId: (modelVersionId) => ask({ modelVersionId }),
+    remembered(model, version) {
+      const held = staleEntry(keyOf(model, version));
+      return held === undefined ? null : { value: held.value, at: held.at };
+    },
     invalidate(model) {
       epoch += 1;
       for (const key of entries.keys()) if (key.startsWith(`${model}\n`)) entries.delete(key);

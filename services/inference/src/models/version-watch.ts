@@ -1,9 +1,24 @@
 import type { Bus } from '@millrace/bus';
-import { ModelVersionRegistered, ModelVersionStageChanged } from '@millrace/contracts';
+import {
+  ModelVersionRegistered,
+  ModelVersionStageChanged,
+  RolloutChanged,
+  RolloutDeleted,
+  RolloutRolledBack,
+} from '@millrace/contracts';
 import type { VersionResolver } from './version-resolver.ts';
 
+/** What makes an answer of the registry old. */
+const FACTS = [
+  ModelVersionRegistered,
+  ModelVersionStageChanged,
+  RolloutChanged,
+  RolloutDeleted,
+  RolloutRolledBack,
+];
+
 /**
- * Tells this process of each version that is registered or moved. It listens on core NATS beside the durable consumer,
+ * Tells this process of each version that is registered or moved, and of each change of a rollout. It listens on core NATS beside the durable consumer,
  * because every replica has to hear of it; a hint that is lost costs the resolver's freshness time, no more.
  */
 export function watchVersions(
@@ -11,7 +26,7 @@ export function watchVersions(
   resolver: VersionResolver,
   onArchived: (modelVersionId: string) => void,
 ): { stop(): void } {
-  const subscriptions = [ModelVersionRegistered, ModelVersionStageChanged].map((event) =>
+  const subscriptions = FACTS.map((event) =>
     bus.nc.subscribe(event.subject, {
       callback: (error, message) => {
         if (error !== null) return;

@@ -1,5 +1,6 @@
 import type { ArtifactRef, ResolvedVersion } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
+import { ENSEMBLE_PATH } from '@millrace/ensemble';
 import { packageDigest, verifyModel } from '@millrace/integrity';
 
 /** Stages that are served; `archived` is not. */
@@ -16,7 +17,7 @@ export function assertServable(version: Pick<ResolvedVersion, 'model' | 'version
 
 /**
  * Checks that the signature of a version covers exactly its manifest and was made by the registry's key, and gives the
- * graph to run. The bytes are checked against this digest when they are read for the runtime.
+ * file to serve: a graph, or the description of an ensemble. The bytes are checked against this digest when they are read for the runtime.
  * Throws `signature_malformed`, `signature_key_unknown`, `signature_invalid`, `manifest_mismatch`, `digest_mismatch`,
  * `unsupported_framework`.
  */
@@ -36,7 +37,7 @@ export function verifyPackage(version: ResolvedVersion, publicKeyPem: string): A
       `The signed manifest has no file "${version.servingFile}" to serve.`,
     );
   }
-  if (!graph.path.endsWith('.onnx')) {
+  if (!graph.path.endsWith('.onnx') && graph.path !== ENSEMBLE_PATH) {
     throw new AppError(
       'unsupported_framework',
       `"${graph.path}" is not an ONNX file; convert the model first.`,

@@ -1,6 +1,7 @@
 import { AppError, isValidName } from '@millrace/contracts';
+import { parseSlice } from '../tensors/json-cursor.ts';
 import type { Member } from '../tensors/predict-body.ts';
-import { assertEnd, objectMembers, parseSlice } from '../tensors/predict-body.ts';
+import { assertEnd, objectMembers } from '../tensors/predict-body.ts';
 
 /** Longest user and session id. */
 const ID_LENGTH_MAX = 255;

@@ -12,6 +12,8 @@ type Labels = { model: string; version: string };
 
 export type PredictionMetrics = {
   observe(version: ResolvedVersion, answer: QueueAnswer, latencyMs: number): void;
+  /** An answer that the cache gave. */
+  observeHit(version: ResolvedVersion, latencyMs: number): void;
   fail(version: ResolvedVersion, error: unknown): void;
 };
 
@@ -61,11 +63,11 @@ export function createPredictionMetrics(
   });
   metrics.gauge({
     name: 'telemetry_predictions',
-    help: 'Predictions for the bus since the start: recorded = sent + waiting + dropped.',
+    help: 'Predictions for the bus since the start: recorded = sent + waiting + dropped; recovered are of processes that ended before.',
     labels: ['state'],
     collect(gauge) {
-      const { recorded, sent, waiting, dropped } = publisher.stats();
-      for (const [state, value] of Object.entries({ recorded, sent, waiting, dropped }))
+      const { recorded, sent, waiting, dropped, recovered } = publisher.stats();
+      for (const [state, value] of Object.entries({ recorded, sent, waiting, dropped, recovered }))
         gauge.set({ state }, value);
     },
   });
@@ -76,6 +78,9 @@ export function createPredictionMetrics(
       queue.observe(labels, answer.queueMs / 1000);
       compute.observe(labels, answer.computeMs / 1000);
       rows.observe(labels, answer.joinedRows);
+    },
+    observeHit({ model, version }, latencyMs) {
+      request.observe({ model, version }, latencyMs / 1000);
     },
     fail({ model, version }, error) {
       failures.inc({ model, version, code: isAppError(error) ? error.code : 'internal' });

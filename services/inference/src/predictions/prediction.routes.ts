@@ -1,14 +1,16 @@
+import { AppError } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
 import type { Lease, MemoryPool } from '../http/memory-pool.ts';
+import { serverTiming } from '../http/server-timing.ts';
 import { readInputs } from '../tensors/read-inputs.ts';
-import { nestedValues } from '../tensors/tensor-to-json.ts';
+import { nestedText } from '../tensors/tensor-text.ts';
 import { readPredictRequest } from './predict-request.ts';
-import type { PredictionService } from './prediction.service.ts';
+import type { Answer, PredictionService } from './prediction.service.ts';
 
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 255, description });
 
@@ -36,25 +38,33 @@ const PredictReply = Type.Object({
   latencyMs: Type.Number({ description: 'From the arrival of the body to the answer.' }),
 });
 
+/** A reply, written by hand: most of it are numbers. */
+function replyText({ inferenceId, outputs, confidence, version, latencyMs }: Answer): string {
+  let prediction = '';
+  for (const output of outputs)
+    prediction += `${prediction === '' ? '' : ','}${JSON.stringify(output.name)}:${nestedText(output)}`;
+  return `{"inferenceId":"${inferenceId}","prediction":{${prediction}},"confidence":${confidence},"modelVersion":${JSON.stringify(version.version)},"latencyMs":${latencyMs}}`;
+}
+
 /** `POST /predict`. */
 export function predictionRoutes(
   service: PredictionService,
   limits: { bodyBytesMax: number; elementsMax: number; pool: MemoryPool },
 ): (app: HttpApp) => Promise<void> {
-  async function predict(bytes: Buffer, memory: Lease): Promise<Static<typeof PredictReply>> {
+  async function predict(bytes: Buffer, memory: Lease, reply: FastifyReply): Promise<string> {
     const startedAt = performance.now();
     const { modelId, version, featuresAt, ...caller } = readPredictRequest(bytes);
-    const model = await service.model(modelId, version);
+    const model = await service.model(modelId, version, { headers: reply.request.headers, ...caller });
     const reading = { elementsMax: limits.elementsMax, take: memory.take };
     const inputs = readInputs(bytes, featuresAt, model.served.signature, reading);
-    const answer = await service.predict({ model, inputs, startedAt, ...caller });
-    return {
-      inferenceId: answer.inferenceId,
-      prediction: Object.fromEntries(answer.outputs.map((output) => [output.name, nestedValues(output)])),
-      confidence: answer.confidence,
-      modelVersion: answer.version.version,
-      latencyMs: answer.latencyMs,
-    };
+    const { socket } = reply.request.raw;
+    const isGone = (): boolean => socket.destroyed;
+    const answer = await service.predict({ model, inputs, startedAt, isGone, ...caller });
+    const answeredAt = performance.now();
+    const text = replyText(answer);
+    const serialiseMs = performance.now() - answeredAt;
+    void reply.header('server-timing', serverTiming(answer, serialiseMs));
+    return text;
   }
 
   return async (app) => {
@@ -71,7 +81,6 @@ export function predictionRoutes(
         bodyLimit: limits.bodyBytesMax,
         // the schema is documentation: the body is bytes here
         validatorCompiler: () => () => true,
-        serializerCompiler: () => (data) => JSON.stringify(data),
         schema: {
           operationId: 'predict',
           tags: ['inference'],
@@ -79,10 +88,14 @@ export function predictionRoutes(
           response: { 200: PredictReply },
         },
       },
-      async (request) => {
-        const { bytes, memory } = request.body as unknown as Body;
+      async (request, reply) => {
+        const body = request.body as unknown as Body | undefined;
+        if (body === undefined) throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
+        const { bytes, memory } = body;
         try {
-          return await predict(bytes, memory);
+          const text = await predict(bytes, memory, reply as unknown as FastifyReply);
+          // the type of a reply is that of the documentation; the text has this form
+          return reply.type('application/json').send(text as unknown as Static<typeof PredictReply>);
         } finally {
           memory.release();
         }

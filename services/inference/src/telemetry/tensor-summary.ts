@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import type { TensorSummary } from '@millrace/contracts';
-import type { Static } from 'typebox';
 import type { Tensor } from '../tensors/tensor.ts';
 import { rawBytes } from '../tensors/tensor.ts';
 import { flatValues } from '../tensors/tensor-to-json.ts';
 
 /** Values of a tensor up to this size go along; larger ones are named by digest and shape (bytes). */
 const INLINE_BYTES_MAX = 4 * 1024;
+/** More values than this go as bytes: as JSON they are several times the size and ten times the work. */
+const JSON_VALUES_MAX = 64;
 /** Model hosts hash the inputs from this size on, which takes that work off the event loop (bytes). */
 const LARGE_BYTES_MIN = 16 * 1024;
 
@@ -21,11 +22,22 @@ export function digestIfLarge(tensor: Tensor): string | null {
   return hash('sha256', rawBytes(tensor.data));
 }
 
-/** What telemetry tells of a tensor; `digest` is its SHA-256 where it is known already. */
-export function summarise(tensor: Tensor, digest?: string | null): Static<typeof TensorSummary> {
+/** SHA-256 (hex) of a tensor's values. */
+export function digestOf(tensor: Tensor): string {
+  return hash('sha256', bytesOf(tensor));
+}
+
+/**
+ * What telemetry tells of a tensor; `digest` is its SHA-256 where it is known already. `withValues` false leaves the
+ * values out, however few.
+ */
+export function summarise(tensor: Tensor, digest?: string | null, withValues = true): TensorSummary {
   const bytes = bytesOf(tensor);
-  const values = bytes.byteLength <= INLINE_BYTES_MAX ? flatValues(tensor) : undefined;
-  const { name, dtype, shape } = tensor;
-  const sha256 = digest ?? hash('sha256', bytes);
-  return { name, dtype, shape: [...shape], sha256, ...(values !== undefined && { values }) };
+  const { name, dtype } = tensor;
+  const summary = { name, dtype, shape: [...tensor.shape], sha256: digest ?? hash('sha256', bytes) };
+  if (!withValues || bytes.byteLength > INLINE_BYTES_MAX) return summary;
+  if (dtype === 'string' || tensor.data.length <= JSON_VALUES_MAX)
+    return { ...summary, values: flatValues(tensor) };
+  const { buffer, byteOffset, byteLength } = bytes;
+  return { ...summary, data: Buffer.from(buffer, byteOffset, byteLength).toString('base64') };
 }

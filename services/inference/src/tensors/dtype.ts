@@ -1,18 +1,7 @@
+import type { ElementType } from '@millrace/ensemble';
+
 /** Element types that the runtime and our wires share. */
-export type DType =
-  | 'float32'
-  | 'float64'
-  | 'float16'
-  | 'int8'
-  | 'int16'
-  | 'int32'
-  | 'int64'
-  | 'uint8'
-  | 'uint16'
-  | 'uint32'
-  | 'uint64'
-  | 'bool'
-  | 'string';
+export type DType = ElementType;
 
 /** Memory of a tensor that is not of strings; float16 is held as its bits, bool as 0 or 1. */
 export type NumericData =

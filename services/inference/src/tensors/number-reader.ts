@@ -1,5 +1,8 @@
+import type { Leaf, ReadArray } from './nested-reader.ts';
+import { grown, readNested } from './nested-reader.ts';
+
 /**
- * Reads a JSON array of numbers from the bytes of a body straight into typed memory, about twice as fast as JSON.parse
+ * Reads a JSON array of numbers from the bytes of a body straight into typed memory, two to three times as fast as JSON.parse
  * and with the same values to the last bit. It knows plain numbers only: at anything else it gives up (`undefined`),
  * and the caller lets JSON.parse decide.
  */
@@ -11,8 +14,6 @@ const EXACT_MAX = Number.MAX_SAFE_INTEGER;
 const APPROXIMATE_DIGITS_MAX = 19;
 /** Above the relative error of such a sum divided by a power of ten. */
 const ERROR_BOUND = 2 ** -49;
-/** Deeper nesting than any tensor has. */
-const DEPTH_MAX = 16;
 
 const SPACE = 32;
 const LINE_FEED = 10;
@@ -24,40 +25,22 @@ const DOT = 46;
 const ZERO = 48;
 const NINE = 57;
 const COMMA = 44;
-const OPEN = 91;
 const CLOSE = 93;
 const LOWER_E = 101;
 const UPPER_E = 69;
 
+/** Digits after the point are read four at a time, as the bytes of one word. */
+const WORD_DIGITS = 4;
+const HIGH_NIBBLES = 0xf0f0f0f0 | 0;
+/** The high halves of the bytes of digits: 0x30 to 0x39; a byte above these leaves them when 6 is added. */
+const DIGIT_NIBBLES = 0x30303030;
+const SIX_EACH = 0x06060606;
+const BYTE = 0xff;
+
+/** A run is short enough to be called often: the engine compiles whole functions better than loops that never end. */
+const RUN_NUMBERS = 256;
+
 export type FloatTarget = Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
-
-/** What was read: `data` has exactly the product of `shape` values; `end` is the index after the closing bracket. */
-export type NumberArray<T extends FloatTarget> = {
-  data: T;
-  shape: number[];
-  end: number;
-  /** Every value is finite for certain; false asks for a look. */
-  isAllFinite: boolean;
-};
-
-/** The next `count` values were read up to `end`. */
-type Leaf<T extends FloatTarget> = { data: T; count: number; end: number; isAllFinite: boolean };
-
-function skipSpace(bytes: Uint8Array, at: number): number {
-  let p = at;
-  let c = bytes[p];
-  while (c === SPACE || c === LINE_FEED || c === RETURN || c === TAB) c = bytes[++p];
-  return p;
-}
-
-function grown<T extends FloatTarget>(data: T, capacityMax: number): T | undefined {
-  if (data.length >= capacityMax) return undefined;
-  const larger = new (data.constructor as new (length: number) => T)(
-    Math.min(capacityMax, Math.max(16, data.length * 2)),
-  );
-  larger.set(data);
-  return larger;
-}
 
 /** A number of 16 or more digits: settled without Number() where both ends of its error round to one float32. */
 function longNumber(
@@ -74,22 +57,37 @@ function longNumber(
   return Number(bytes.toString('latin1', start, end));
 }
 
+/** How far a reader is; `isDone` after the bracket that closes the numbers. */
+type Progress<T extends FloatTarget> = {
+  data: T;
+  /** Values in `data`. */
+  count: number;
+  /** Where the next number begins. */
+  at: number;
+  // only very long numbers and those with an exponent can be too large for the type
+  isAllFinite: boolean;
+  isDone: boolean;
+};
+
 // One loop over bytes on purpose: this is where a 1.6 MB body spends its time, and calls a digit would double it.
-/** Reads numbers from `at` (after the bracket) to the bracket that closes them. */
-function readLeaf<T extends FloatTarget>(
+/**
+ * Reads at most RUN_NUMBERS numbers, no further than the bracket that closes them; `words` shows the same bytes. False
+ * when JSON.parse has to decide.
+ */
+function readRun<T extends FloatTarget>(
   bytes: Buffer,
-  at: number,
-  target: T,
-  from: number,
+  words: DataView,
+  progress: Progress<T>,
   capacityMax: number,
-): Leaf<T> | undefined {
+): boolean {
+  const { data: target } = progress;
   const isSingle = target instanceof Float32Array;
   let data = target;
   let capacity = data.length;
-  let n = from;
-  // only very long numbers and those with an exponent can be too large for the type
-  let isAllFinite = true;
-  let p = at;
+  let n = progress.count;
+  const end = n + RUN_NUMBERS;
+  const lastWord = bytes.length - WORD_DIGITS;
+  let p = progress.at;
   for (;;) {
     let c = bytes[p] as number;
     while (c === SPACE || c === LINE_FEED || c === RETURN || c === TAB) c = bytes[++p] as number;
@@ -106,17 +104,27 @@ function readLeaf<T extends FloatTarget>(
       c = bytes[++p] as number;
     }
     let digits = p - whole;
-    if (digits === 0 || (digits > 1 && bytes[whole] === ZERO)) return undefined;
+    if (digits === 0 || (digits > 1 && bytes[whole] === ZERO)) return false;
     let decimals = 0;
     if (c === DOT) {
-      c = bytes[++p] as number;
-      const first = p;
+      const first = ++p;
+      while (p <= lastWord) {
+        const word = words.getInt32(p, true);
+        const isDigits =
+          (word & HIGH_NIBBLES) === DIGIT_NIBBLES && ((word + SIX_EACH) & HIGH_NIBBLES) === DIGIT_NIBBLES;
+        if (!isDigits) break;
+        // the first two digits meet in the lowest byte, the others in the third
+        const pairs = (word - DIGIT_NIBBLES) * 10 + ((word - DIGIT_NIBBLES) >>> 8);
+        mantissa = mantissa * 10_000 + ((pairs & BYTE) * 100 + ((pairs >>> 16) & BYTE));
+        p += WORD_DIGITS;
+      }
+      c = bytes[p] as number;
       while (c >= ZERO && c <= NINE) {
         mantissa = mantissa * 10 + (c - ZERO);
         c = bytes[++p] as number;
       }
       decimals = p - first;
-      if (decimals === 0) return undefined;
+      if (decimals === 0) return false;
       digits += decimals;
     }
     let value: number;
@@ -125,30 +133,51 @@ function readLeaf<T extends FloatTarget>(
       if (c === PLUS || c === MINUS) c = bytes[++p] as number;
       const exponent = p;
       while (c >= ZERO && c <= NINE) c = bytes[++p] as number;
-      if (p === exponent) return undefined;
+      if (p === exponent) return false;
       value = Number(bytes.toString('latin1', start, p));
-      isAllFinite = false;
+      progress.isAllFinite = false;
     } else if (mantissa <= EXACT_MAX && decimals <= 22) {
       value = mantissa / (POWERS_OF_TEN[decimals] as number);
       if (isNegative) value = -value;
     } else {
       const isApproximate = isSingle && digits <= APPROXIMATE_DIGITS_MAX && decimals <= 22;
       const size = isApproximate ? mantissa / (POWERS_OF_TEN[decimals] as number) : 0;
-      isAllFinite &&= isApproximate;
+      if (!isApproximate) progress.isAllFinite = false;
       value = longNumber(bytes, start, p, isNegative ? -size : size, isApproximate);
     }
     if (n === capacity) {
       const larger = grown(data, capacityMax);
-      if (larger === undefined) return undefined;
+      if (larger === undefined) return false;
       data = larger;
+      progress.data = larger;
       capacity = data.length;
     }
     data[n++] = value;
     while (c === SPACE || c === LINE_FEED || c === RETURN || c === TAB) c = bytes[++p] as number;
-    if (c === COMMA) p += 1;
-    else if (c === CLOSE) return { data, count: n - from, end: p + 1, isAllFinite };
-    else return undefined;
+    if (c === CLOSE) progress.isDone = true;
+    else if (c !== COMMA) return false;
+    p += 1;
+    if (progress.isDone || n === end) {
+      progress.count = n;
+      progress.at = p;
+      return true;
+    }
   }
+}
+
+/** Reads numbers from `at` (after the bracket) to the bracket that closes them. */
+function readLeaf<T extends FloatTarget>(
+  bytes: Buffer,
+  words: DataView,
+  at: number,
+  target: T,
+  from: number,
+  capacityMax: number,
+): Leaf<T> | undefined {
+  const progress = { data: target, count: from, at, isAllFinite: true, isDone: false };
+  while (!progress.isDone) if (!readRun(bytes, words, progress, capacityMax)) return undefined;
+  const { data, count, at: end, isAllFinite } = progress;
+  return { data, count: count - from, end, isAllFinite };
 }
 
 /**
@@ -160,44 +189,9 @@ export function readNumberArray<T extends FloatTarget>(
   at: number,
   target: T,
   capacityMax: number,
-): NumberArray<T> | undefined {
-  const sizes: number[] = [];
-  const counts: number[] = [];
-  let data = target;
-  let count = 0;
-  let p = at;
-  let leafDepth = 0;
-  let isAllFinite = true;
-  for (;;) {
-    // at an opening bracket: go down to the numbers
-    while (bytes[p] === OPEN) {
-      counts.push(0);
-      if (counts.length > DEPTH_MAX) return undefined;
-      p = skipSpace(bytes, p + 1);
-    }
-    leafDepth ||= counts.length;
-    if (counts.length !== leafDepth || leafDepth === 0) return undefined;
-    const leaf = readLeaf(bytes, p, data, count, capacityMax);
-    if (leaf === undefined) return undefined;
-    data = leaf.data;
-    isAllFinite &&= leaf.isAllFinite;
-    count += leaf.count;
-    counts[leafDepth - 1] = leaf.count;
-    p = leaf.end;
-    // close as many levels as end here, each of the size that its first sibling had
-    for (;;) {
-      const depth = counts.length - 1;
-      const size = counts.pop() as number;
-      sizes[depth] ??= size;
-      if (sizes[depth] !== size) return undefined;
-      if (depth === 0) return { data: data.subarray(0, count) as T, shape: sizes, end: p, isAllFinite };
-      counts[depth - 1] = (counts[depth - 1] as number) + 1;
-      p = skipSpace(bytes, p);
-      if (bytes[p] === COMMA) break;
-      if (bytes[p] !== CLOSE) return undefined;
-      p += 1;
-    }
-    p = skipSpace(bytes, p + 1);
-    if (bytes[p] !== OPEN) return undefined;
-  }
+): ReadArray<T> | undefined {
+  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return readNested(bytes, at, target, capacityMax, (body, p, into, from, max) =>
+    readLeaf(body, words, p, into, from, max),
+  );
 }

@@ -1,9 +1,13 @@
 import { AppError } from '@millrace/contracts';
 import type { DType } from './dtype.ts';
+import { dtypeInfo } from './dtype.ts';
+import type { IntegerTarget } from './integer-reader.ts';
+import { exactWhole, isIntegerType, readIntegerArray } from './integer-reader.ts';
+import { parseSlice } from './json-cursor.ts';
 import type { FloatTarget } from './number-reader.ts';
 import { readNumberArray } from './number-reader.ts';
 import type { Member } from './predict-body.ts';
-import { objectMembers, parseSlice } from './predict-body.ts';
+import { objectMembers } from './predict-body.ts';
 import { resolveShape } from './shape.ts';
 import type { ModelSignature, Tensor, TensorSpec } from './tensor.ts';
 import { showShape } from './tensor.ts';
@@ -15,11 +19,15 @@ const UNREADABLE_NUMBER = /(?<=^|[[,\s])[-+]?(?:NaN|Infinity|inf)\b/;
 /** Where tensors get their memory. */
 export type TakeMemory = (bytes: number) => ArrayBuffer;
 
-function floatTarget(spec: TensorSpec, take: TakeMemory): FloatTarget {
+/** A value in JSON takes at least two bytes (a digit and a comma). */
+const BYTES_PER_VALUE = 2;
+
+/** Memory for one row, or for as many values as the text can hold, if that is less. */
+function targetFor(spec: TensorSpec, textBytes: number, take: TakeMemory): FloatTarget | IntegerTarget {
   const oneRow = spec.shape.reduce<number>((product, size) => product * (size ?? 1), 1);
-  return spec.dtype === 'float32'
-    ? new Float32Array(take(oneRow * 4), 0, oneRow)
-    : new Float64Array(take(oneRow * 8), 0, oneRow);
+  const length = Math.min(oneRow, Math.ceil(textBytes / BYTES_PER_VALUE));
+  const { array } = dtypeInfo(spec.dtype as 'float32');
+  return new array(take(length * array.BYTES_PER_ELEMENT), 0, length) as FloatTarget | IntegerTarget;
 }
 
 function firstNotFinite(data: FloatTarget): number {
@@ -40,21 +48,44 @@ export function indexNotFinite(tensor: { dtype: DType; data: Tensor['data'] }): 
 /** Bound of the elements of one input, and where their memory comes from. */
 export type ReadLimits = { readonly elementsMax: number; readonly take: TakeMemory };
 
-/** The fast path: plain numbers into float memory. Undefined when JSON.parse has to decide. */
-function readFloats(bytes: Buffer, member: Member, spec: TensorSpec, limits: ReadLimits): Tensor | undefined {
-  if ((spec.dtype !== 'float32' && spec.dtype !== 'float64') || bytes[member.start] !== OPEN_ARRAY)
-    return undefined;
-  const read = readNumberArray(bytes, member.start, floatTarget(spec, limits.take), limits.elementsMax);
-  if (read === undefined || read.end !== member.end) return undefined;
+/** The fast path: plain numbers into typed memory. Undefined when JSON.parse has to decide. */
+function readNumbers(
+  bytes: Buffer,
+  member: Member,
+  spec: TensorSpec,
+  limits: ReadLimits,
+): Tensor | undefined {
+  const { dtype } = spec;
+  const { start, end } = member;
+  const isFloat = dtype === 'float32' || dtype === 'float64';
+  if (bytes[start] !== OPEN_ARRAY || !(isFloat || isIntegerType(dtype))) return undefined;
+  const target = targetFor(spec, end - start, limits.take);
+  const read = isFloat
+    ? readNumberArray(bytes, start, target as FloatTarget, limits.elementsMax)
+    : readIntegerArray(bytes, start, dtype, target as IntegerTarget, limits.elementsMax);
+  if (read === undefined || read.end !== end) return undefined;
   const shape = resolveShape(spec, read.shape, read.data.length);
-  const index = read.isAllFinite ? -1 : firstNotFinite(read.data);
+  const index = read.isAllFinite ? -1 : firstNotFinite(read.data as FloatTarget);
   if (index >= 0) throw notFinite(spec, index);
-  return { name: spec.name, dtype: spec.dtype, shape, data: read.data } as Tensor;
+  return { name: spec.name, dtype, shape, data: read.data } as Tensor;
+}
+
+/** One value of JSON; a single whole number is read from its digits, so that none is rounded. */
+function parseValue(bytes: Buffer, member: Member, spec: TensorSpec): unknown {
+  const value = parseSlice(bytes, member.start, member.end);
+  if (typeof value !== 'number' || !isIntegerType(spec.dtype)) return value;
+  return exactWhole(bytes.toString('latin1', member.start, member.end).trim()) ?? Number.NaN;
 }
 
 function readSlow(bytes: Buffer, member: Member, spec: TensorSpec): Tensor {
   try {
-    return tensorFromJson(spec, parseSlice(bytes, member.start, member.end));
+    const tensor = tensorFromJson(spec, parseValue(bytes, member, spec));
+    // the fast path takes every list of whole numbers: what is left here was rounded by JSON.parse
+    if (!isIntegerType(spec.dtype) || bytes[member.start] !== OPEN_ARRAY) return tensor;
+    throw new AppError(
+      'invalid_type',
+      `Input "${spec.name}" takes ${spec.dtype}; a value is not exactly a whole number of its range.`,
+    );
   } catch (error) {
     // Python writes NaN and Infinity, which JSON does not have: say that, not "invalid JSON"
     const text = bytes.toString('latin1', member.start, member.end);
@@ -105,7 +136,7 @@ export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], r
 
 /** Reads one value of JSON, flat or nested, into an input. Throws `invalid_shape`, `invalid_type` or `not_finite`. */
 export function readInput(bytes: Buffer, member: Member, spec: TensorSpec, limits: ReadLimits): Tensor {
-  return readFloats(bytes, member, spec, limits) ?? readSlow(bytes, member, spec);
+  return readNumbers(bytes, member, spec, limits) ?? readSlow(bytes, member, spec);
 }
 
 /** Reads the `features` object at `at` into the model's inputs, in the model's order. */

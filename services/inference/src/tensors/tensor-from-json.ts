@@ -1,12 +1,12 @@
 import { AppError } from '@millrace/contracts';
 import type { DType, NumericData } from './dtype.ts';
 import { allocate, dtypeInfo } from './dtype.ts';
+import type { IntegerType } from './integer-reader.ts';
+import { WHOLE_RANGES } from './integer-reader.ts';
 import { resolveShape } from './shape.ts';
 import type { Tensor, TensorSpec } from './tensor.ts';
 import { elementCount, showShape } from './tensor.ts';
 
-const INT64_RANGE = [-(2n ** 63n), 2n ** 63n - 1n] as const;
-const UINT64_RANGE = [0n, 2n ** 64n - 1n] as const;
 /** Deeper nesting than any tensor has. */
 const DEPTH_MAX = 16;
 const WHOLE = /^-?\d{1,20}$/;
@@ -15,11 +15,25 @@ function typeFault(spec: TensorSpec, index: number, value: unknown): AppError {
   const shown = typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : String(value).slice(0, 40);
   const got = value === null ? 'null' : `${shown} (${typeof value})`;
   const hint =
-    spec.dtype === 'int64' || spec.dtype === 'uint64' ? ' Give a whole number, as a string beyond 2^53.' : '';
+    spec.dtype === 'int64' || spec.dtype === 'uint64'
+      ? ' Give a whole number of its range; as a text where your language rounds beyond 2^53.'
+      : '';
   return new AppError(
     'invalid_type',
     `Input "${spec.name}" takes ${spec.dtype}; value ${index} is ${got}.${hint}`,
   );
+}
+
+/**
+ * Refuses a text that would not reach the model as it is: half of a surrogate pair has no UTF-8, and the runtime ends a
+ * text at its first NUL. Throws `invalid_type`.
+ */
+export function assertServableText(input: string, index: number, text: string): void {
+  if (text.isWellFormed() && !text.includes('\0')) return;
+  const why = text.isWellFormed()
+    ? 'holds a NUL character, where the runtime would end it'
+    : 'is not valid Unicode';
+  throw new AppError('invalid_type', `Text ${index} of input "${input}" ${why}.`);
 }
 
 /** The error for a value that is not finite or is too large for its type. */
@@ -32,16 +46,19 @@ export function notFinite(spec: TensorSpec, index: number): AppError {
 }
 
 function wholeBig(spec: TensorSpec, index: number, value: unknown): bigint {
-  const [low, high] = spec.dtype === 'uint64' ? UINT64_RANGE : INT64_RANGE;
+  const [low, high] = WHOLE_RANGES[spec.dtype as IntegerType];
   const isExact =
-    typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'string' && WHOLE.test(value);
+    typeof value === 'number'
+      ? Number.isSafeInteger(value)
+      : typeof value === 'bigint' || (typeof value === 'string' && WHOLE.test(value));
   if (!isExact) throw typeFault(spec, index, value);
-  const whole = BigInt(value as number | string);
+  const whole = BigInt(value as number | string | bigint);
   if (whole < low || whole > high) throw typeFault(spec, index, value);
   return whole;
 }
 
-function writeNumber(spec: TensorSpec, data: NumericData, index: number, value: unknown): void {
+function writeNumber(spec: TensorSpec, data: NumericData, index: number, given: unknown): void {
+  const value = typeof given === 'bigint' ? Number(given) : given;
   if (typeof value !== 'number') throw typeFault(spec, index, value);
   const { range } = dtypeInfo(spec.dtype as Exclude<DType, 'string'>);
   if (range !== undefined && (!Number.isInteger(value) || value < range[0] || value > range[1])) {
@@ -56,6 +73,7 @@ function toData(spec: TensorSpec, values: readonly unknown[]): NumericData | str
   if (dtype === 'string') {
     return values.map((value, index) => {
       if (typeof value !== 'string') throw typeFault(spec, index, value);
+      assertServableText(spec.name, index, value);
       return value;
     });
   }

@@ -6,7 +6,7 @@ import { assertInputNames, indexNotFinite, readInput } from '../tensors/read-inp
 import { resolveShape } from '../tensors/shape.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { elementCount, rawBytes, showShape } from '../tensors/tensor.ts';
-import { notFinite } from '../tensors/tensor-from-json.ts';
+import { assertServableText, notFinite } from '../tensors/tensor-from-json.ts';
 import type { InferRequest, RequestedInput } from './infer-request.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -25,18 +25,22 @@ function readStrings(name: string, bytes: Buffer, count: number): string[] {
   while (at < bytes.length) {
     const length = at + 4 <= bytes.length ? bytes.readUInt32LE(at) : Number.MAX_SAFE_INTEGER;
     if (at + 4 + length > bytes.length) throw wrongSize(name, bytes.length, 'whole strings');
+    let text: string;
     try {
-      strings.push(utf8.decode(bytes.subarray(at + 4, at + 4 + length)));
+      text = utf8.decode(bytes.subarray(at + 4, at + 4 + length));
     } catch {
-      throw new AppError('invalid_type', `String ${strings.length} of input "${name}" is not valid UTF-8.`);
+      throw new AppError('invalid_type', `Text ${strings.length} of input "${name}" is not valid UTF-8.`);
     }
+    assertServableText(name, strings.length, text);
+    strings.push(text);
     at += 4 + length;
   }
   if (strings.length !== count) throw wrongSize(name, bytes.length, `${count} strings`);
   return strings;
 }
 
-function fromBytes(spec: TensorSpec, shape: number[], bytes: Buffer): Tensor {
+/** A tensor of the bytes that came for an input, for a shape that was checked. */
+export function fromBytes(spec: TensorSpec, shape: number[], bytes: Buffer): Tensor {
   const { name, dtype } = spec;
   const count = elementCount(shape);
   if (dtype === 'string') return { name, dtype, shape, data: readStrings(name, bytes, count) };
@@ -51,7 +55,8 @@ function fromBytes(spec: TensorSpec, shape: number[], bytes: Buffer): Tensor {
   return tensor;
 }
 
-function assertDeclared(spec: TensorSpec, input: RequestedInput): void {
+/** Checks that an input was sent with the type and a shape that the model takes. Throws `invalid_type` or `invalid_shape`. */
+export function assertDeclared(spec: TensorSpec, input: Pick<RequestedInput, 'datatype' | 'shape'>): void {
   if (input.datatype !== protocolName(spec.dtype)) {
     throw new AppError(
       'invalid_type',

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@millrace/testing';
@@ -11,17 +12,26 @@ import type { GraphFile } from '../../src/engine/runtime-session.ts';
 import type { EngineOptions, ServedModel } from '../../src/engine/served-model.ts';
 import { openModel } from '../../src/engine/served-model.ts';
 import { createSpareHosts } from '../../src/engine/spare-host.ts';
-import { hostsFor } from '../../src/engine/start-engine.ts';
+import { frontsFor, hostsFor } from '../../src/engine/start-engine.ts';
 import type { Tensor } from '../../src/tensors/tensor.ts';
 
-const spares = createSpareHosts(20_000);
+const bounds = {
+  loadMs: 20_000,
+  runMs: 2_000,
+  outputBytesMax: 4 * 1024 * 1024,
+  memoryBytesMax: 1_024 * 1024 * 1024,
+};
+const spares = createSpareHosts(20_000, bounds.memoryBytesMax);
 const engine: EngineOptions = {
   spares,
-  timeouts: { loadMs: 20_000, runMs: 2_000 },
+  bounds,
   limits: { requestsMax: 64, bytesMax: 32 * 1024 * 1024, joinedRowsMax: 32 },
+  fronts: 1,
   hostsPerModel: 1,
   threadsPerHost: 1,
   isInlineAllowed: true,
+  inlineRunMsMax: 0.15,
+  requestRowsMax: 4_096,
   log: () => undefined,
 };
 const opened: ServedModel[] = [];
@@ -87,16 +97,21 @@ describe('placement and batching', () => {
   });
 
   test('a model whose rows see each other is not joined, and says so', async () => {
-    const model = await open('centred');
+    const model = await open('centred', { inlineRunMsMax: 5 });
     expect(model.measurement).toMatchObject({
       isBatched: false,
-      batchReason: expect.stringContaining('differs when rows are joined'),
+      batchReason: expect.stringContaining('differs when 2 rows are joined'),
     });
     const submit = (values: number[]) =>
       model.queue.submit({ inputs: [floats('x', [1, 3], values)], rows: 1, deadlineMs: 5_000 });
     const answers = await Promise.all([submit([1, 2, 3]), submit([4, 5, 6])]);
     for (const { outputs } of answers)
       expect(Array.from(outputs[0]?.data as Float32Array)).toEqual([0, 0, 0]);
+    // it is fast, so it runs inline, and its rows stay together
+    expect(model.runner.placement).toBe('inline');
+    const both = floats('x', [2, 3], [1, 2, 3, 3, 4, 5]);
+    const { outputs } = await model.queue.submit({ inputs: [both], rows: 2, deadlineMs: 5_000 });
+    expect(Array.from(outputs[0]?.data as Float32Array)).toEqual([-1, -1, -1, 1, 1, 1]);
   });
 
   test('a slow model runs in a host and does not hold up the event loop', async () => {
@@ -115,7 +130,8 @@ describe('placement and batching', () => {
     const digest = createHash('sha256')
       .update(new Uint8Array((input.data as Float32Array).buffer))
       .digest('hex');
-    expect(answers[0]?.inputDigests).toEqual([digest]);
+    const alone = await model.queue.submit({ inputs: [input], rows: 1, deadlineMs: 20_000 });
+    expect(alone.inputDigests).toEqual([digest]);
     expect(model.runner.residentBytes()).toBeGreaterThan(0);
   });
 
@@ -194,7 +210,7 @@ describe('faults', () => {
   });
 
   test('a run without end is stopped, and a request past its deadline is not run', async () => {
-    const model = await open('spinner', { timeouts: { loadMs: 20_000, runMs: 400 } });
+    const model = await open('spinner', { bounds: { ...bounds, runMs: 400 } });
     const requests = [spin(model, 2_000_000_000n), spin(model, 2_000_000_000n), spin(model, 1n, 100)];
     const [endless, behind, late] = await Promise.allSettled(requests);
     expect(late).toMatchObject({
@@ -220,12 +236,16 @@ describe('faults', () => {
     expect(model.queue.stats()).toMatchObject({ depth: 0, bytes: 0, rejected: 1 });
   });
 
-  test('closing answers what was taken and refuses the rest', async () => {
+  test('closing answers what was taken, also in the same turn of the loop, and refuses the rest', async () => {
     const model = await openModel(graphOf('spinner'), engine);
     const taken = spin(model, 20_000n);
     const closing = model.close();
+    const sameTurn = spin(model, 1n);
+    await setImmediate();
+    await setImmediate();
     await expect(spin(model, 1n)).rejects.toMatchObject({ code: 'shutting_down' });
     expect((await taken).outputs).toHaveLength(1);
+    expect((await sameTurn).outputs).toHaveLength(1);
     await closing;
     expect(model.runner.state()).toBe('closed');
   });
@@ -240,6 +260,9 @@ test('cores come from the control group when it has a quota', () => {
   writeFileSync(join(folder, 'cpu.max'), 'max 100000\n');
   expect(cgroupQuota(folder)).toBeUndefined();
   rmSync(folder, { recursive: true });
-  expect([1, 2, 8, 64].map((cores) => hostsFor(0, cores))).toEqual([1, 1, 4, 4]);
-  expect(hostsFor(3, 1)).toBe(3);
+  expect([1, 2, 8, 64].map((cores) => hostsFor(0, cores, 1))).toEqual([1, 1, 4, 4]);
+  expect(hostsFor(0, 64, 8)).toBe(1);
+  expect(hostsFor(8, 2, 2)).toBe(4);
+  expect([1, 2, 64].map((cores) => frontsFor(0, cores))).toEqual([1, 2, 8]);
+  expect(frontsFor(3, 1)).toBe(3);
 });

@@ -25,7 +25,11 @@ export type Answer = { status: number; headers: Headers; body: Record<string, un
 /** The service in this process on real servers, what it published, and ways to ask it. */
 export type Serving = {
   readonly origin: string;
+  /** `host:port` of gRPC. */
+  readonly grpc: string;
   readonly folder: string;
+  /** Variables that start the service on these servers once more. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly registry: TestRegistry;
   readonly bus: Bus;
   readonly database: Database;
@@ -68,6 +72,8 @@ function environment(servers: { database: string; nats: string; bucket: TestBuck
   const { bucket, folder } = servers;
   return {
     MILLRACE_PORT: '0',
+    MILLRACE_FRONTS: '1',
+    MILLRACE_INLINE_RUN_MS_MAX: '0.15',
     MILLRACE_LOG_LEVEL: 'fatal',
     MILLRACE_DATABASE_URL: servers.database,
     MILLRACE_NATS_URL: servers.nats,
@@ -93,8 +99,8 @@ async function post(url: string, body: string | Buffer, headers: Record<string, 
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : { text } };
 }
 
-/** Starts everything; call stop() in afterAll. */
-export async function startServing(): Promise<Serving> {
+/** Starts everything, with `settings` in the environment of the service; call stop() in afterAll. */
+export async function startServing(settings: NodeJS.ProcessEnv = {}): Promise<Serving> {
   const [nats, testDatabase, bucket] = await Promise.all([
     startNats(),
     createTestDatabase(),
@@ -114,7 +120,7 @@ export async function startServing(): Promise<Serving> {
   writeFileSync(join(folder, 'signing.pem'), registry.publicKeyPem);
   writeFileSync(join(folder, 'auth.pem'), generateKeyPair().publicKeyPem);
   const servers = { database: testDatabase.url, nats: nats.servicesUrl, bucket, folder };
-  const service = await startInference(environment(servers));
+  const service = await startInference({ ...environment(servers), ...settings });
   const database = createDatabase({ url: testDatabase.url, applicationName: 'test' });
   const batches: PredictionBatch[] = [];
   const facts: Serving['facts'] = [];
@@ -130,7 +136,9 @@ export async function startServing(): Promise<Serving> {
     post(`${service.origin}/predict`, JSON.stringify(body), { 'content-type': 'application/json' });
   return {
     origin: service.origin,
+    grpc: service.grpc,
     folder,
+    environment: environment(servers),
     registry,
     bus,
     database,

@@ -19,7 +19,12 @@ export type TestRegistry = {
   add(
     model: string,
     graph: Buffer,
-    options?: { version?: string; stage?: ResolvedVersion['stage'] },
+    options?: {
+      version?: string;
+      stage?: ResolvedVersion['stage'];
+      /** More files of the package. */
+      files?: Record<string, Buffer>;
+    },
   ): Promise<ResolvedVersion>;
   /** Changes what is answered for a version from now on. */
   change(modelVersionId: string, patch: Partial<ResolvedVersion>): void;
@@ -45,20 +50,26 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   };
   const rpc = serveRpc(bus, 'registry', 'resolve', resolveVersionMethod, async (request) => {
     asked += 1;
-    if (request.modelVersionId === undefined) return find(request.model ?? '', request.version);
+    if (request.modelVersionId === undefined) {
+      const named = versions.find(({ modelId }) => modelId === request.modelId)?.model;
+      return find(request.model ?? named ?? '', request.version);
+    }
     const version = versions.find(({ modelVersionId }) => modelVersionId === request.modelVersionId);
     if (version === undefined) throw new AppError('version_not_found', 'No such version.');
     return version;
   });
   return {
     publicKeyPem: keys.publicKeyPem,
-    async add(model, graph, { version, stage = 'development' } = {}) {
-      const { sha256, sizeBytes } = await storage.putBlob(graph);
-      const manifest = createManifest([{ path: 'model.onnx', sha256, sizeBytes }]);
+    async add(model, graph, { version, stage = 'development', files = {} } = {}) {
+      const stored = Object.entries({ 'model.onnx': graph, ...files }).map(async ([path, bytes]) => {
+        const { sha256, sizeBytes } = await storage.putBlob(bytes);
+        return { path, sha256, sizeBytes };
+      });
+      const manifest = createManifest(await Promise.all(stored));
       const ordinal = versions.filter((other) => other.model === model).length + 1;
       const added: ResolvedVersion = {
         modelVersionId: newId(),
-        modelId: newId(),
+        modelId: versions.find((other) => other.model === model)?.modelId ?? newId(),
         model,
         version: version ?? `v${ordinal}`,
         ordinal,

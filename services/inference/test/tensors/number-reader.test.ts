@@ -117,6 +117,16 @@ test.each([
   expect(read(text, new Float32Array(1))).toBeUndefined();
 });
 
+test.each([255, 256, 257, 511, 512, 513, 1_000])('reads %i numbers, flat and in rows', (count) => {
+  const numbers = Array.from({ length: count }, (_, i) => ((i * 7_919) % 10_007) / 10_007);
+  const flat = numbers.map((value, i) => value.toFixed(i % 12)).join(',');
+  const text = `[[${flat}],[${flat}]]`;
+  const result = read(text, new Float64Array(1));
+  expect(result).toMatchObject({ shape: [2, count], end: text.length });
+  expectSame(result?.data ?? [], (JSON.parse(text) as number[][]).flat());
+  expect(read(`[${flat},]`, new Float64Array(1))).toBeUndefined();
+});
+
 test('stops at its capacity', () => {
   expect(readNumberArray(Buffer.from('[1,2,3]'), 0, new Float32Array(1), 2)).toBeUndefined();
 });

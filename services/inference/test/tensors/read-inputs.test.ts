@@ -4,7 +4,7 @@ import { readPredictRequest } from '../../src/predictions/predict-request.ts';
 import type { DType } from '../../src/tensors/dtype.ts';
 import { readInputs, rowCount } from '../../src/tensors/read-inputs.ts';
 import type { ModelSignature, Tensor } from '../../src/tensors/tensor.ts';
-import { nestedValues } from '../../src/tensors/tensor-to-json.ts';
+import { nestedText } from '../../src/tensors/tensor-text.ts';
 
 const limits = { elementsMax: 1_000, take: (bytes: number) => new ArrayBuffer(bytes) };
 
@@ -67,7 +67,13 @@ describe('types', () => {
       '[9007199254740991,"9223372036854775807","-9223372036854775808"]',
       [9007199254740991n, 2n ** 63n - 1n, -(2n ** 63n)],
     ],
+    [
+      'int64',
+      '[9007199254740993,-9223372036854775808,1e3,1.5e1]',
+      [2n ** 53n + 1n, -(2n ** 63n), 1000n, 15n],
+    ],
     ['uint64', '["18446744073709551615",0]', [2n ** 64n - 1n, 0n]],
+    ['uint64', '[18446744073709551615,-0, 4294967296 ]', [2n ** 64n - 1n, 0n, 2n ** 32n]],
     ['bool', '[true,false]', [1, 0]],
     ['string', '["a","ü\\n"]', ['a', 'ü\n']],
     ['int8', '[-128,127]', [-128, 127]],
@@ -79,7 +85,10 @@ describe('types', () => {
   });
 
   test.each<[DType, string, string]>([
-    ['int64', '[9007199254740993]', 'invalid_type'],
+    ['int64', '[9223372036854775808]', 'invalid_type'],
+    ['int64', '[9007199254740991.4]', 'invalid_type'],
+    ['int64', '[01]', 'invalid_json'],
+    ['uint64', '[-1]', 'invalid_type'],
     ['int64', '["9223372036854775808"]', 'invalid_type'],
     ['int64', '["1.5"]', 'invalid_type'],
     ['uint64', '["-1"]', 'invalid_type'],
@@ -148,6 +157,7 @@ test.each([
   ['{"modelId":"m","features":{}} x', 'invalid_json'],
   ['{"modelId":"m","modelId":"n","features":{}}', 'invalid_json'],
   ['{"modelId":"m","features":{"x":[1],"x":[2]}}', 'invalid_json'],
+  [`{${Array.from({ length: 12 }, (_, i) => `"a${i}":1`).join()},"a9":1}`, 'invalid_json'],
   ['{"modelId" "m"}', 'invalid_json'],
   ['{"modelId":"m" "features":{}}', 'invalid_json'],
   ['{modelId:"m"}', 'invalid_json'],
@@ -169,6 +179,8 @@ test.each([
   };
   expect(read).toThrow(expect.objectContaining({ code }));
 });
+
+const nestedValues = (tensor: Tensor): unknown => JSON.parse(nestedText(tensor));
 
 test('outputs keep int64 exact and lose the row dimension of one row', () => {
   const whole: Tensor = {

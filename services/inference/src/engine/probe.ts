@@ -1,0 +1,71 @@
+import type { Host } from './host.ts';
+import type { LoadReply, Measurement } from './host-protocol.ts';
+import type { HostBounds } from './hosted-runner.ts';
+import type { GraphFile } from './runtime-session.ts';
+import type { SpareHosts } from './spare-host.ts';
+
+/** What a first load in a model host told about a graph. */
+export type ProbeReply = LoadReply & {
+  measurement: Measurement;
+  /** Memory that the model took in the host (bytes). */
+  residentBytes: number;
+};
+
+/** The same, with the host that still has the model when it was loaded by this process. */
+export type Probe = ProbeReply & { host?: Host };
+
+/** Graphs whose figures are kept. */
+const KEPT_MAX = 10_000;
+
+/**
+ * Loads a graph, verified, into a spare host, warms and measures it there. The host keeps the model.
+ * Throws `digest_mismatch`, `model_load_failed`, `unsupported_input`, `unsupported_output`, `model_crashed`,
+ * `deadline_exceeded`, or `inference_failed` when the warm-up fails.
+ */
+export async function probeInHost(
+  graph: GraphFile,
+  options: { spares: SpareHosts; threadsPerHost: number; bounds: HostBounds },
+): Promise<Probe & { host: Host }> {
+  const { loadMs, outputBytesMax } = options.bounds;
+  const host = await options.spares.take();
+  try {
+    const loaded = await host.load(graph, { threads: options.threadsPerHost, outputBytesMax }, loadMs);
+    const measurement = await host.measure(loadMs);
+    const residentBytes = Math.max(0, measurement.residentBytes - host.emptyBytes);
+    return { ...loaded, measurement, residentBytes, host };
+  } catch (error) {
+    host.kill();
+    throw error;
+  }
+}
+
+/** Probes for other processes: one at a time, so that they do not disturb each other, and once for each graph. */
+export function createSharedProbe(
+  options: Parameters<typeof probeInHost>[1],
+): (graph: GraphFile) => Promise<ProbeReply> {
+  const known = new Map<string, ProbeReply>();
+  const running = new Map<string, Promise<ProbeReply>>();
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function probe(graph: GraphFile): Promise<ProbeReply> {
+    const { host, ...reply } = await probeInHost(graph, options);
+    await host.unload(options.bounds.loadMs).then(
+      () => options.spares.giveBack(host),
+      () => host.kill(),
+    );
+    known.set(graph.sha256, reply);
+    if (known.size > KEPT_MAX) known.delete(known.keys().next().value as string);
+    return reply;
+  }
+
+  return (graph) => {
+    const held = known.get(graph.sha256);
+    if (held !== undefined) return Promise.resolve(held);
+    const current = running.get(graph.sha256);
+    if (current !== undefined) return current;
+    const work = turn.then(() => probe(graph)).finally(() => running.delete(graph.sha256));
+    running.set(graph.sha256, work);
+    turn = work.catch(() => undefined);
+    return work;
+  };
+}

@@ -7,7 +7,7 @@ import { conversionRoutes } from './conversions/conversion.routes.ts';
 
 export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
   ConversionRoutesOptions &
-  Pick<JobRoutesOptions, 'feed'>;
+  Pick<JobRoutesOptions, 'database' | 'feed'>;
 
 /** The HTTP side of the converter; it does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {

@@ -228,11 +228,58 @@ describe('conversions for pipelines', () => {
     expect(await jobsOf(pipelineId)).toHaveLength(1);
   });
 
-  test('a cancelled pipeline stops its conversion', async () => {
+  /** Asks for a conversion and gives the job once it is in the queue. */
+  const requested = async (): Promise<{ pipelineId: string; job: JobView }> => {
     const pipelineId = newId();
     await publish(PipelineConversionRequested.subject, pipelineId, { pipelineId, spec: await spec() });
-    const found = await jobOf(pipelineId);
-    await publish(PipelineCancelled.subject, pipelineId, { pipelineId, stage: 'convert' });
-    expect(['cancelled', 'succeeded']).toContain((await ended(found.id)).state);
-  }, 60_000);
+    return { pipelineId, job: await jobOf(pipelineId) };
+  };
+  const cancel = (pipelineId: string) =>
+    publish(PipelineCancelled.subject, pipelineId, { pipelineId, stage: 'convert' });
+  const untilState = (id: string, state: JobView['state'], intervalMs = 25): Promise<JobView> =>
+    eventually(
+      async () => {
+        const view = await job(id);
+        if (view.state !== state) throw new Error(`${view.state}, not ${state}`);
+        return view;
+      },
+      { timeoutMs: JOB_TIMEOUT_MS, intervalMs },
+    );
+
+  test('a cancelled pipeline stops its running conversion, and the worker takes the next one', async () => {
+    const { pipelineId, job: running } = await requested();
+    await untilState(running.id, 'running', 5);
+    // worker and child stand still, so the conversion cannot end before the cancel is there
+    await worker.pause();
+    expect((await job(running.id)).state).toBe('running');
+    await cancel(pipelineId);
+    await untilState(running.id, 'cancelling');
+    worker.resume();
+    expect(await ended(running.id)).toMatchObject({
+      state: 'cancelled',
+      attempt: 1,
+      result: null,
+      error: { code: 'job_cancelled' },
+    });
+    const next = await requested();
+    expect(await ended(next.job.id)).toMatchObject({ state: 'succeeded', attempt: 1 });
+    expect(await job(running.id)).toMatchObject({ state: 'cancelled', result: null });
+  }, 90_000);
+
+  test('a pipeline cancelled before a worker is free is never converted', async () => {
+    await worker.pause();
+    const { pipelineId, job: queued } = await requested();
+    await cancel(pipelineId);
+    await untilState(queued.id, 'cancelled');
+    worker.resume();
+    // jobs are taken in their order: once a later one has ended, the cancelled one was passed over
+    const next = await requested();
+    expect(await ended(next.job.id)).toMatchObject({ state: 'succeeded' });
+    expect(await job(queued.id)).toMatchObject({
+      state: 'cancelled',
+      attempt: 0,
+      result: null,
+      startedAt: null,
+    });
+  }, 90_000);
 });

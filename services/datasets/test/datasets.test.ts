@@ -13,6 +13,7 @@ import {
 import { createDatabase, migrate } from '@millrace/database';
 import type { JobService } from '@millrace/jobs';
 import { createJobService, startJobRuntime } from '@millrace/jobs';
+import { createRecipeCatalog } from '@millrace/recipes';
 import type { HttpApp } from '@millrace/service-kit';
 import { createAuth, createKeySetHolder, createLogger, createMetrics } from '@millrace/service-kit';
 import { blobKey, createStorage } from '@millrace/storage';
@@ -20,17 +21,21 @@ import { createTestBucket, createTestDatabase, eventually, startNats } from '@mi
 import { buildApp } from '../src/app.ts';
 import { createDatasetRepository } from '../src/datasets/dataset.repository.ts';
 import { busTables, datasetTables, jobTables } from '../src/schema.ts';
-import { createGeneratorCatalog } from '../src/versions/recipes.ts';
 import { startVersionConsumer } from '../src/versions/version.consumer.ts';
 import { resolveMethod, serveVersions } from '../src/versions/version.rpc.ts';
 import { createVersionService } from '../src/versions/version.service.ts';
 
-const generators = createGeneratorCatalog([
+const recipes = createRecipeCatalog([
   {
     name: 'counting',
+    version: '1',
+    title: 'Counts.',
+    params: { type: 'object' },
+    defaults: {},
     dataset: {
       generator: 'numbers',
       version: '1',
+      defaults: { seed: 1 },
       params: {
         type: 'object',
         properties: { seed: { type: 'integer', minimum: 0, maximum: 9, default: 1 } },
@@ -60,7 +65,7 @@ async function startService() {
   relay.start();
   const storage = createStorage(bucket);
   const datasets = createDatasetRepository(datasetTables);
-  const versions = createVersionService({ database, datasets, outbox, generators, jobs: () => jobs });
+  const versions = createVersionService({ database, datasets, outbox, recipes, jobs: () => jobs });
   const jobs: JobService = createJobService({
     service: 'datasets',
     kind: 'ingest',

@@ -10,7 +10,7 @@ import { pipelineRoutes } from './pipelines/pipeline.routes.ts';
 export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
   TrainingJobRoutesOptions &
   PipelineRoutesOptions &
-  Pick<JobRoutesOptions, 'feed'>;
+  Pick<JobRoutesOptions, 'database' | 'feed'>;
 
 /** The HTTP side of the training-orchestrator; it does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {

@@ -6,10 +6,10 @@ import { TrainingJobEvents, workerMethods } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import { createDatabase, migrate } from '@millrace/database';
 import type { JobRuntime, JobService } from '@millrace/jobs';
-import { createJobService, startJobRuntime } from '@millrace/jobs';
+import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
+import { createRecipeCatalog } from '@millrace/recipes';
 import type { PrivateNats, TestDatabase } from '@millrace/testing';
 import { createTestDatabase, startNats } from '@millrace/testing';
-import { createRecipeCatalog } from '../src/jobs/recipe-catalog.ts';
 import { startPipelineConsumers } from '../src/pipelines/pipeline.consumer.ts';
 import type { PipelineRepository } from '../src/pipelines/pipeline.repository.ts';
 import { createPipelineRepository } from '../src/pipelines/pipeline.repository.ts';
@@ -102,7 +102,7 @@ export async function startHarness(): Promise<Harness> {
     outbox,
     settings: { leaseMs: LEASE_MS, heartbeatMs: 300, maxAttempts: 3, reemitAfterMs: 500 },
     hooks: { onSucceeded: pipelines.onTrained, onFailed: pipelines.onTrainingEnded },
-    hintCancel: (jobId) => bus.nc.publish(`millrace.ctl.job.${jobId}.cancel`),
+    hintCancel: cancelHint(bus),
   });
   const runtime: JobRuntime = await startJobRuntime({
     bus,

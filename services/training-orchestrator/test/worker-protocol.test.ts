@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { listDeadLetters, redriveDeadLetter } from '@millrace/bus';
 import type { ClaimReply, FenceReply } from '@millrace/contracts';
-import { newId } from '@millrace/contracts';
-import { toJobView } from '@millrace/jobs';
+import { newId, TrainingJobEvents } from '@millrace/contracts';
+import type { JobRow } from '@millrace/jobs';
+import { createJobService } from '@millrace/jobs';
 import { eventually } from '@millrace/testing';
+import { jobTables } from '../src/schema.ts';
 import type { Harness } from './harness.ts';
 import { LEASE_MS, startHarness } from './harness.ts';
 
@@ -219,9 +221,27 @@ describe('the fenced worker protocol', () => {
   });
 
   test('a job whose pool has no live worker says so until one announces itself', async () => {
+    const { database, outbox } = harness;
+    const jobs = createJobService({
+      service: 'training-orchestrator',
+      kind: 'train',
+      events: TrainingJobEvents,
+      database,
+      tables: jobTables,
+      outbox,
+      settings: { workerGraceMs: 1_000 },
+    });
+    const old = await submit('gpu');
+    const status = async (job: JobRow) => (await jobs.view(job)).status;
+    const awaited = 'Waits for a worker of pool gpu; none has announced itself yet.';
+    expect(await status(old)).toBe(awaited);
+    await eventually(async () =>
+      expect(await status(old)).toContain('no worker of pool gpu is alive; start one'),
+    );
+    // the service has waited long enough, but not for this job
     const job = await submit('gpu');
-    const alive = () => harness.jobs.repository.hasLiveWorker(harness.database.db, 'gpu');
-    expect(toJobView(job, await alive()).status).toContain('no worker of pool gpu is alive');
+    expect(await status(job)).toBe(awaited);
+    expect(await status(old)).toContain('no worker of pool gpu is alive');
     await harness.call('announce', {
       workerId: 'gpu-1',
       pool: 'gpu',
@@ -231,7 +251,7 @@ describe('the fenced worker protocol', () => {
       version: '0.0.0',
       host: 'test',
     });
-    expect(toJobView(job, await alive()).status).toBe('Waits for a free worker of pool gpu.');
+    expect(await status(old)).toBe('Waits for a free worker of pool gpu.');
   });
 
   test('progress and log lines of the worker are stored once, whatever is delivered twice', async () => {

@@ -1,7 +1,5 @@
 import { ArtifactRef, ConvertSpec, JobView, Uuid } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
 import type { JobService } from '@millrace/jobs';
-import { toJobView } from '@millrace/jobs';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
 import { assertStored, conversionSpec, SOURCE_FILES_MAX } from './conversion.service.ts';
@@ -27,13 +25,12 @@ const ConversionBody = Type.Object(
 
 export type ConversionRoutesOptions = {
   jobs: JobService;
-  database: Database;
   hasBlob: (sha256: string) => Promise<boolean>;
 };
 
 /** `POST /v1/conversions`: queues a conversion of files that storage already has. */
 export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpApp) => Promise<void> {
-  const { jobs, database } = options;
+  const { jobs } = options;
   return async function registerConversionRoutes(app) {
     app.post(
       '/v1/conversions',
@@ -59,11 +56,10 @@ export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpAp
           tenant: request.principal.tenant,
           ...(key === undefined ? {} : { idempotencyKey: key }),
         });
-        const hasWorker = await jobs.repository.hasLiveWorker(database.db, job.pool);
         return reply
           .code(202)
           .header('location', `/v1/conversions/${job.id}`)
-          .send(toJobView(job, hasWorker));
+          .send(await jobs.view(job));
       },
     );
   };

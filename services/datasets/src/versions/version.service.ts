@@ -5,9 +5,9 @@ import type { Database, Executor } from '@millrace/database';
 import { createManifest, packageDigest } from '@millrace/integrity';
 import type { JobRow, JobService } from '@millrace/jobs';
 import { specDigest } from '@millrace/jobs';
+import type { RecipeCatalog } from '@millrace/recipes';
 import type { DatasetRepository } from '../datasets/dataset.repository.ts';
 import type { DatasetRow, VersionRow } from '../datasets/dataset.table.ts';
-import type { GeneratorCatalog } from './recipes.ts';
 
 export type GeneratorRequest = {
   tenant: string;
@@ -22,7 +22,7 @@ export type VersionServiceOptions = {
   database: Database;
   datasets: DatasetRepository;
   outbox: Outbox;
-  generators: GeneratorCatalog;
+  recipes: RecipeCatalog;
   /** Looked up when needed: the job service's hooks point back here. */
   jobs: () => JobService;
 };
@@ -31,7 +31,7 @@ export type VersionService = ReturnType<typeof createVersionService>;
 
 /** The rules of dataset versions: made once, named by digest, never changed. */
 export function createVersionService(options: VersionServiceOptions) {
-  const { database, datasets, outbox, generators } = options;
+  const { database, datasets, outbox, recipes } = options;
 
   async function tellReady(
     tx: Executor,
@@ -93,7 +93,7 @@ export function createVersionService(options: VersionServiceOptions) {
       request: GeneratorRequest,
     ): Promise<{ dataset: DatasetRow; version: VersionRow; isReused: boolean }> {
       assertName(request.name);
-      const { recipeVersion, params } = generators.resolve(request.recipe, request.params);
+      const { version: recipeVersion, params } = recipes.resolveDataset(request.recipe, request.params);
       const source = { type: 'generator' as const, recipe: request.recipe, recipeVersion, params };
       const sourceSha256 = specDigest(source);
       const { dataset } = await datasets.upsert(tx, {

@@ -28,7 +28,9 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   ...both('/v1/pipelines', 'training-orchestrator', 'small'),
   ...both('/v1/conversions', 'converter', 'small'),
   ...both('/v1/models', 'registry', 'upload'),
+  ...both('/v1/rollouts', 'registry', 'small'),
   ...both('/v1/inference', 'inference', 'small'),
+  ...both('/v1/batch-jobs', 'inference', 'small'),
   { path: '/v1/monitoring/*', service: 'monitoring', body: 'small' },
 ];
 

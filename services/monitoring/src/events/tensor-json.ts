@@ -1,6 +1,5 @@
-import type { Prediction } from '@millrace/contracts';
-
-type Summary = Prediction['inputs'][number];
+import type { TensorSummary } from '@millrace/contracts';
+import { readValues } from './tensor-values.ts';
 
 function nest(values: unknown[], shape: readonly number[]): unknown {
   let level = values;
@@ -15,8 +14,10 @@ function nest(values: unknown[], shape: readonly number[]): unknown {
  * Tensors of a prediction as one JSON text: the values by name, nested as `/predict` gives them (one row without its
  * row dimension); a tensor that was too large to travel by digest, shape and dtype.
  */
-export function tensorsAsJson(tensors: readonly Summary[]): string {
-  const entries = tensors.map(({ name, values, shape, dtype, sha256 }) => {
+export function tensorsAsJson(tensors: readonly TensorSummary[]): string {
+  const entries = tensors.map((tensor) => {
+    const { name, shape, dtype, sha256 } = tensor;
+    const values = readValues(tensor);
     if (values === undefined) return [name, { dtype, shape, sha256 }];
     return [name, nest(values, shape.length > 1 && shape[0] === 1 ? shape.slice(1) : shape)];
   });

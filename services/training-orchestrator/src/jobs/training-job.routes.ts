@@ -1,13 +1,11 @@
 import type { Bus } from '@millrace/bus';
 import { callRpc } from '@millrace/bus';
 import { DatasetInput, JobView, JsonObject, Uuid, WorkerPool } from '@millrace/contracts';
-import type { Database } from '@millrace/database';
 import type { JobService } from '@millrace/jobs';
-import { toJobView } from '@millrace/jobs';
+import type { RecipeCatalog } from '@millrace/recipes';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
 import { IdempotencyHeaders } from '../pipelines/pipeline.routes.ts';
-import type { RecipeCatalog } from './recipe-catalog.ts';
 
 const resolveDataset = {
   request: Type.Object({ tenant: Type.String(), versionId: Uuid }),
@@ -30,13 +28,12 @@ const RecipeView = Type.Object({
 
 export type TrainingJobRoutesOptions = {
   bus: Bus;
-  database: Database;
   jobs: JobService;
   recipes: RecipeCatalog;
 };
 
 /** Submit a training on a dataset version; the other routes of jobs come from the jobs library. */
-export function trainingJobRoutes({ bus, database, jobs, recipes }: TrainingJobRoutesOptions) {
+export function trainingJobRoutes({ bus, jobs, recipes }: TrainingJobRoutesOptions) {
   return async function registerTrainingJobRoutes(app: HttpApp): Promise<void> {
     app.post(
       '/v1/training/jobs',
@@ -73,11 +70,10 @@ export function trainingJobRoutes({ bus, database, jobs, recipes }: TrainingJobR
           spec: { recipe, params, dataset },
           ...(key === undefined ? {} : { idempotencyKey: key }),
         });
-        const isAlive = await jobs.repository.hasLiveWorker(database.db, job.pool);
         return reply
           .code(isNew ? 202 : 200)
           .header('location', `/v1/training/jobs/${job.id}`)
-          .send(toJobView(job, isAlive));
+          .send(await jobs.view(job));
       },
     );
 

@@ -24,7 +24,7 @@ import {
 import type { Database, Executor } from '@millrace/database';
 import type { JobRow, JobService } from '@millrace/jobs';
 import { specDigest } from '@millrace/jobs';
-import type { RecipeCatalog } from '../jobs/recipe-catalog.ts';
+import type { RecipeCatalog } from '@millrace/recipes';
 import type { PipelineRepository } from './pipeline.repository.ts';
 import type { PipelineRow, PipelineStage } from './pipeline.table.ts';
 

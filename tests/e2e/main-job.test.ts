@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { callRpc, connectBus } from '@millrace/bus';
 import { workerMethods } from '@millrace/contracts';
@@ -9,11 +11,12 @@ import { INBOX_PREFIXES } from '@millrace/embedded';
 import { createStorage } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
 import type { Json, TestPlatform } from './platform.ts';
-import { pipelineDone, startTestPlatform } from './platform.ts';
+import { crash, pidOf, pipelineDone, startTestPlatform } from './platform.ts';
 
 const JOB_TIMEOUT_MS = 240_000;
 const LEASE_MS = 5_000;
 const PARAMS = { epochs: 5, samples: 64, seed: 7 };
+const CLI = fileURLToPath(new URL('../../libs/cli/src/main.ts', import.meta.url));
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 let millrace: TestPlatform;
@@ -40,13 +43,6 @@ const submit = async (model: string, params: Json = PARAMS) => {
 
 const versionOf = async (model: string, version: string) =>
   (await millrace.call('GET', `/v1/models/${model}/versions/${version}`)).body;
-
-/** Kills a part of the platform as a crash would; the launcher starts it again. */
-function crash(part: string): void {
-  const found = millrace.platform.state().parts.find((candidate) => candidate.name === part);
-  if (found?.pid === null || found?.pid === undefined) throw new Error(`${part} does not run`);
-  process.kill(found.pid, 'SIGKILL');
-}
 
 describe('the main job', () => {
   test(
@@ -77,6 +73,12 @@ describe('the main job', () => {
       expect(answer.status).toBe(200);
       expect(answer.body.confidence).toBeGreaterThanOrEqual(0);
       expect(answer.body.confidence).toBeLessThanOrEqual(1);
+
+      const home = { ...process.env, MILLRACE_HOME: millrace.root };
+      const shown = execFileSync(process.execPath, ['--no-warnings', CLI, 'models', 'serving'], {
+        env: home,
+      });
+      expect(shown.toString()).toMatch(/plain@\S+\s+ready\s+(inline|host)\s+\d+\s+0\s+0\s/);
 
       const { inferenceId } = answer.body;
       const feedback = await millrace.call('POST', '/feedback', {
@@ -134,6 +136,100 @@ describe('the main job', () => {
   }, 90_000);
 });
 
+describe('a training that raises', () => {
+  /** Keys of all blobs in S3. */
+  async function blobs(): Promise<string[]> {
+    const { endpoint, region, bucket, accessKeyId, secretAccessKey } = millrace.platform.connection.s3;
+    const credentials = { accessKeyId, secretAccessKey };
+    const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true });
+    const { Contents = [], IsTruncated } = await client.send(
+      new ListObjectsV2Command({ Bucket: bucket, Prefix: 'cas/' }),
+    );
+    client.destroy();
+    expect(IsTruncated).toBe(false);
+    return Contents.map(({ Key = '' }) => Key).sort();
+  }
+
+  /** A number that JSON does not have passes every check of the data and breaks the last step of the training. */
+  async function withNaN(files: Json[]): Promise<Json[]> {
+    const storage = createStorage(millrace.platform.connection.s3);
+    const manifest = files.find(({ path }) => path === 'manifest.json') as Json;
+    const text = (await storage.getBlobBuffer(manifest.sha256)).toString();
+    const changed = text.replace('"generator":{', '"generator":{"drawn":NaN,');
+    expect(changed).not.toBe(text);
+    const blob = await storage.putBlob(Buffer.from(changed));
+    storage.close();
+    return files.map((file) => (file === manifest ? { path: file.path, ...blob } : file));
+  }
+
+  test(
+    'in its last step: fails the pipeline with the reason, leaves nothing behind, and the worker goes on',
+    async () => {
+      const database = createDatabase({ url: millrace.platform.connection.database, applicationName: 'e2e' });
+      const { versionId } = (await millrace.call('GET', '/v1/pipelines?limit=1')).body.items[0].dataset;
+      const setFiles = async (files: Json[]) => {
+        await database.pool.query('update datasets.dataset_versions set files = $2 where id = $1', [
+          versionId,
+          JSON.stringify(files),
+        ]);
+      };
+      const { rows } = await database.pool.query(
+        'select files from datasets.dataset_versions where id = $1',
+        [versionId],
+      );
+      const { files } = rows[0] as { files: Json[] };
+      await setFiles(await withNaN(files));
+      const before = await blobs();
+      const worker = pidOf(millrace, 'training-worker');
+
+      const pipeline = await pipelineDone(millrace, await submit('raises'), JOB_TIMEOUT_MS);
+      expect(pipeline).toMatchObject({
+        state: 'failed',
+        stage: 'train',
+        dataset: { versionId, isReused: true },
+        error: {
+          code: 'training_failed',
+          message: expect.stringMatching(/^The training raised ValueError: /),
+        },
+        conversionJobId: null,
+        modelVersion: null,
+      });
+      const path = `/v1/training/jobs/${pipeline.trainingJobId}`;
+      const { body: job } = await millrace.call('GET', path);
+      expect(job).toMatchObject({ state: 'failed', attempt: 1, error: pipeline.error, result: null });
+      expect(job.progress.stage).toBe('export');
+      await eventually(async () => {
+        const { lines } = (await millrace.call('GET', `${path}/logs`)).body;
+        const errors = lines.filter((line: Json) => line.level === 'error').map((line: Json) => line.message);
+        expect(errors).toContain(pipeline.error.message);
+        expect(errors.join('\n')).toContain('Traceback (most recent call last)');
+      });
+
+      expect((await millrace.call('GET', '/v1/models/raises')).body.code).toBe('model_not_found');
+      expect(await blobs()).toEqual(before);
+      const work = join(millrace.root, 'data', 'training-worker-cache', 'work');
+      expect(readdirSync(work).flatMap((one) => readdirSync(join(work, one)))).toEqual(['.lock']);
+
+      await setFiles(files);
+      await database.close();
+      const next = await millrace.call('POST', '/v1/training/jobs', {
+        recipe: 'verichain',
+        params: { ...PARAMS, epochs: 1 },
+        dataset: { versionId },
+      });
+      await eventually(
+        async () => {
+          const { body } = await millrace.call('GET', `/v1/training/jobs/${next.body.id}`);
+          expect(body).toMatchObject({ state: 'succeeded', attempt: 1 });
+        },
+        { timeoutMs: JOB_TIMEOUT_MS, intervalMs: 200 },
+      );
+      expect(pidOf(millrace, 'training-worker')).toBe(worker);
+    },
+    2 * JOB_TIMEOUT_MS,
+  );
+});
+
 describe('a worker that is killed', () => {
   test(
     'after epoch 3 of 5: another goes on at epoch 4 and the model is bit for bit the same',
@@ -153,7 +249,7 @@ describe('a worker that is killed', () => {
         { timeoutMs: JOB_TIMEOUT_MS, intervalMs: 20 },
       );
       expect(before.last_checkpoint.step).toBe(3);
-      crash('training-worker');
+      crash(millrace, 'training-worker');
 
       const oldFence = Number(before.fence);
       const pipeline = await pipelineDone(millrace, id, JOB_TIMEOUT_MS);
@@ -199,7 +295,7 @@ describe('servers that go away', () => {
       const id = await submit('shaken', { ...PARAMS, seed: 8 });
       for (const part of ['nats', 'postgres', 's3']) {
         await new Promise((resolve) => setTimeout(resolve, 1_500));
-        crash(part);
+        crash(millrace, part);
       }
       const pipeline = await pipelineDone(millrace, id, JOB_TIMEOUT_MS);
       expect(pipeline).toMatchObject({ state: 'succeeded' });
@@ -220,7 +316,7 @@ describe('servers that go away', () => {
     await storage.putObject(key, bytes);
     storage.close();
     rmSync(join(millrace.root, 'data', 'inference-cache'), { recursive: true, force: true });
-    crash('inference');
+    crash(millrace, 'inference');
     const features = { input: Array.from({ length: 224 * 224 * 3 }, () => 128) };
     await eventually(
       async () => {

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Platform } from '@millrace/embedded';
-import { environmentsRoot, openHome, startPlatform } from '@millrace/embedded';
+import { environmentsRoot, openHome, processTree, startPlatform } from '@millrace/embedded';
 import { eventually } from '@millrace/testing';
 
 export type TestPlatform = {
@@ -10,9 +10,11 @@ export type TestPlatform = {
   /** Folder of the platform's state. */
   root: string;
   /** JSON in, JSON out, through the gateway. */
-  call: (method: string, path: string, body?: unknown) => Promise<{ status: number; body: Json }>;
+  call: (method: string, path: string, body?: unknown) => Promise<Answer>;
   stop: () => Promise<void>;
 };
+
+export type Answer = { status: number; headers: Headers; body: Json };
 
 /** A JSON object whose fields a test knows by the contract. */
 // biome-ignore lint/suspicious/noExplicitAny: a test reads fields of answers it has just checked by value
@@ -27,8 +29,11 @@ export async function startTestPlatform(env: Record<string, string> = {}): Promi
     environmentsFolder: environmentsRoot(process.env),
     env: {
       ...process.env,
+      // speaks to the tests, not to the services
+      MILLRACE_TEST_LONG: undefined,
       MILLRACE_GATEWAY_PORT: '0',
       MILLRACE_INFERENCE_PORT: '0',
+      MILLRACE_GRPC_PORT: '0',
       ...env,
     },
   });
@@ -46,13 +51,43 @@ export async function startTestPlatform(env: Record<string, string> = {}): Promi
             : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
       });
       const text = await response.text();
-      return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Json) };
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: text === '' ? {} : (JSON.parse(text) as Json),
+      };
     },
     async stop() {
       await platform.stop();
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+/** Process id of a part of the platform; throws when it does not run. */
+export function pidOf({ platform }: TestPlatform, part: string): number {
+  const found = platform.state().parts.find((candidate) => candidate.name === part);
+  if (found?.pid === null || found?.pid === undefined) throw new Error(`${part} does not run`);
+  return found.pid;
+}
+
+/** Kills a part of the platform as a crash would; the launcher starts it again. */
+export function crash(test: TestPlatform, part: string): void {
+  process.kill(pidOf(test, part), 'SIGKILL');
+}
+
+/**
+ * Stops a part with all its processes (SIGSTOP) while `work` runs: its connections stay open and nothing answers, as
+ * behind a dead network. Lets it go on afterwards, whatever came of the work.
+ */
+export async function whileHeld<T>(test: TestPlatform, part: string, work: () => Promise<T>): Promise<T> {
+  const tree = processTree(pidOf(test, part));
+  for (const pid of tree) process.kill(pid, 'SIGSTOP');
+  try {
+    return await work();
+  } finally {
+    for (const pid of tree) process.kill(pid, 'SIGCONT');
+  }
 }
 
 /** Waits until a pipeline ends; throws with its error unless it succeeded. */

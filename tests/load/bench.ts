@@ -1,6 +1,6 @@
 // npm run bench: the platform's figures, measured on this machine in one run. `--help` says what it measures.
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +20,7 @@ import {
 import { bytes, duration, table } from '../../scripts/lib/format.ts';
 import type { Job, Pipeline, PublicApi } from '../../scripts/lib/public-api.ts';
 import { createPublicApi } from '../../scripts/lib/public-api.ts';
+import { writeRequests } from './serving/payloads.ts';
 
 const USAGE = `npm run bench [-- --rounds N] [--quick] [--seconds N]
 
@@ -183,12 +184,15 @@ async function training(call: PublicApi, pipeline: Pipeline, root: string): Prom
   ])}`;
 }
 
+type Request = { headers: Record<string, string>; body: Buffer };
 type Load = { requestsPerSecond: number; p50Ms: number; p99Ms: number; statuses: Record<string, number> };
 
-async function load(origin: string, path: string, file: string, headers: readonly string[]): Promise<Load> {
+async function load(origin: string, path: string, folder: string, request: Request): Promise<Load> {
   const client = join(REPOSITORY_ROOT, 'tests', 'load', 'load-client.ts');
+  const { host } = new URL(origin);
+  writeRequests(folder, { host, path, headers: {} }, [request]);
   const send = async (seconds: string): Promise<Load> => {
-    const args = [client, new URL(origin).host, path, file, String(CONNECTIONS), seconds, ...headers];
+    const args = [client, host, folder, String(CONNECTIONS), seconds];
     return JSON.parse((await run(nodeBinary(), args)).stdout) as Load;
   };
   await send(WARM_UP_SECONDS);
@@ -197,10 +201,12 @@ async function load(origin: string, path: string, file: string, headers: readonl
 
 async function predict(platform: Platform, root: string): Promise<string> {
   const pixels = Float32Array.from({ length: IMAGE_VALUES }, (_, i) => (i * 31) % 256);
-  const jsonFile = join(root, 'predict.json');
   // seven decimals, as a client prints float32: about 1.6 MB
   const values = Array.from(pixels, (value) => Number((value / 3 + 0.1234567).toFixed(7)));
-  writeFileSync(jsonFile, JSON.stringify({ modelId: 'bench', features: { input: values } }));
+  const json: Request = {
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify({ modelId: 'bench', features: { input: values } })),
+  };
   const header = JSON.stringify({
     inputs: [
       {
@@ -211,23 +217,24 @@ async function predict(platform: Platform, root: string): Promise<string> {
       },
     ],
   });
-  const binaryFile = join(root, 'predict.bin');
-  writeFileSync(binaryFile, Buffer.concat([Buffer.from(header), Buffer.from(pixels.buffer)]));
-  const binaryHeaders = [
-    'Content-Type: application/octet-stream',
-    `Inference-Header-Content-Length: ${Buffer.byteLength(header)}`,
-  ];
+  const binary: Request = {
+    headers: {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(Buffer.byteLength(header)),
+    },
+    body: Buffer.concat([Buffer.from(header), Buffer.from(pixels.buffer)]),
+  };
   const { gateway, inference } = platform.connection;
-  const cells: [string, string, string, string, string[]][] = [
-    ['JSON, gateway', gateway, '/predict', jsonFile, []],
-    ['JSON, direct', inference, '/predict', jsonFile, []],
-    ['binary, gateway', gateway, '/v2/models/bench/infer', binaryFile, binaryHeaders],
-    ['binary, direct', inference, '/v2/models/bench/infer', binaryFile, binaryHeaders],
+  const cells: [string, string, string, Request][] = [
+    ['JSON, gateway', gateway, '/predict', json],
+    ['JSON, direct', inference, '/predict', json],
+    ['binary, gateway', gateway, '/v2/models/bench/infer', binary],
+    ['binary, direct', inference, '/v2/models/bench/infer', binary],
   ];
   await sleep(NEXT_CHILD_MS);
   const rows = [];
-  for (const [name, origin, path, file, headers] of cells) {
-    const result = await load(origin, path, file, headers);
+  for (const [name, origin, path, request] of cells) {
+    const result = await load(origin, path, join(root, 'requests'), request);
     rows.push([
       name,
       result.requestsPerSecond.toFixed(0),
@@ -238,7 +245,7 @@ async function predict(platform: Platform, root: string): Promise<string> {
   }
   const part = platform.state().parts.find((candidate) => candidate.name === 'inference');
   const memory = part?.pid === null || part?.pid === undefined ? 0 : treeMemory(part.pid).ownBytes;
-  return `\nPOST of one picture, ${CONNECTIONS} connections, ${options.seconds} s each after ${WARM_UP_SECONDS} s warm-up, JSON ${bytes(statSync(jsonFile).size)}, binary ${bytes(statSync(binaryFile).size)} (goal > 100/s, p99 < 100 ms)\n${table(
+  return `\nPOST of one picture, ${CONNECTIONS} connections, ${options.seconds} s each after ${WARM_UP_SECONDS} s warm-up, JSON ${bytes(json.body.length)}, binary ${bytes(binary.body.length)} (goal > 100/s, p99 < 100 ms)\n${table(
     [['', 'requests/s', 'p50 ms', 'p99 ms', 'statuses'], ...rows],
   )}\ninference in all: ${bytes(memory)} (goal < 500 MB)`;
 }
@@ -255,6 +262,7 @@ async function main(): Promise<void> {
       ...process.env,
       MILLRACE_GATEWAY_PORT: '0',
       MILLRACE_INFERENCE_PORT: '0',
+      MILLRACE_GRPC_PORT: '0',
     },
     onReady: (part, elapsedMs) => readyMs.set(part, elapsedMs),
     onMessage: print,

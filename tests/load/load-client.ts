@@ -1,65 +1,52 @@
-// Closed-loop load over raw sockets: node tests/load/load-client.ts HOST:PORT PATH BODY_FILE [CONNECTIONS] [SECONDS] [HEADER...]
-// Prints requests a second, percentiles of the latency (ms) and statuses. It spends little time of its own.
-import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
+// Closed-loop load over raw sockets: node tests/load/load-client.ts HOST:PORT FOLDER [CONNECTIONS] [SECONDS]
+// FOLDER holds whole requests, 0.http, 1.http, …, sent in turn. Prints requests a second, percentiles of the latency
+// (ms) and statuses as JSON. It spends little time of its own.
+import { openConnection, readRequests } from './raw-connection.ts';
 
-const [address = '', path = '/predict', file = '', connections = '8', seconds = '10', ...headers] =
-  process.argv.slice(2);
-const [host = '127.0.0.1', port = '80'] = address.split(':');
-const body = readFileSync(file);
-const head = [
-  `POST ${path} HTTP/1.1`,
-  `Host: ${address}`,
-  `Content-Length: ${body.length}`,
-  ...(headers.length > 0 ? headers : ['Content-Type: application/json']),
-];
-const request = Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body]);
+const [address = '', folder = '', connections = '8', seconds = '10'] = process.argv.slice(2);
+const requests = readRequests(folder);
 const latencies: number[] = [];
-const statuses = new Map<string, number>();
-const end = performance.now() + Number(seconds) * 1000;
+const statuses: Record<string, number> = {};
+let next = 0;
+const start = performance.now();
+const end = start + Number(seconds) * 1000;
 
 async function client(): Promise<void> {
-  const socket = connect(Number(port), host);
-  socket.setNoDelay(true);
-  let received: Buffer = Buffer.alloc(0);
-  let done: (() => void) | undefined;
-  socket.on('data', (chunk: Buffer) => {
-    received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-    const at = received.indexOf('\r\n\r\n');
-    if (at < 0) return;
-    const length = Number(/content-length: (\d+)/i.exec(received.toString('latin1', 0, at))?.[1] ?? 0);
-    if (received.length < at + 4 + length) return;
-    const status = received.toString('latin1', 9, 12);
-    statuses.set(status, (statuses.get(status) ?? 0) + 1);
-    received = Buffer.alloc(0);
-    done?.();
-  });
-  while (performance.now() < end) {
-    const start = performance.now();
-    await new Promise<void>((resolve, reject) => {
-      done = resolve;
-      socket.once('error', reject);
-      socket.write(request);
+  await new Promise<void>((resolve, reject) => {
+    let sentAt = 0;
+    const connection = openConnection(address, {
+      onOpen: send,
+      onAnswer(status) {
+        const now = performance.now();
+        latencies.push(now - sentAt);
+        statuses[status] = (statuses[status] ?? 0) + 1;
+        if (now < end) return send();
+        connection.close();
+        resolve();
+      },
+      onError: reject,
     });
-    socket.removeAllListeners('error');
-    latencies.push(performance.now() - start);
-  }
-  socket.destroy();
+    function send(): void {
+      sentAt = performance.now();
+      next = (next + 1) % requests.length;
+      connection.send(requests[next] as Buffer);
+    }
+  });
 }
 
-const start = performance.now();
 await Promise.all(Array.from({ length: Number(connections) }, client));
 const elapsed = (performance.now() - start) / 1000;
 latencies.sort((a, b) => a - b);
 const at = (share: number): number =>
-  Number(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]?.toFixed(2));
+  Number(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))]?.toFixed(3));
 console.log(
   JSON.stringify({
+    requests: latencies.length,
     requestsPerSecond: Number((latencies.length / elapsed).toFixed(1)),
     p50Ms: at(0.5),
     p90Ms: at(0.9),
     p99Ms: at(0.99),
     maxMs: at(1),
-    statuses: Object.fromEntries(statuses),
+    statuses,
   }),
 );

@@ -9,6 +9,8 @@ const mayImport: Record<string, readonly string[]> = {
   storage: ['contracts'],
   integrity: ['contracts'],
   onnx: ['contracts'],
+  recipes: ['contracts'],
+  ensemble: ['contracts'],
   bus: ['contracts', 'database', 'storage', 'integrity', 'onnx'],
   'service-kit': ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus'],
   jobs: ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus', 'service-kit'],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { eventually, isLongRun } from '@millrace/testing';
+import { eventually, isLongRun, promisedTime } from '@millrace/testing';
 import type { Answer, Json, TestPlatform } from './platform.ts';
 import { pidOf, startTestPlatform, whileHeld } from './platform.ts';
 
@@ -13,7 +13,7 @@ const PREDICTIONS_PER_SECOND = 20;
 const FEEDBACK_EVERY = 20;
 /** The gateway gives up on a service that stands still after 30 s. */
 const ANSWER_MS_MAX = 35_000;
-const PREDICT_MS_MAX = 5_000;
+const PREDICT_MS_MAX = promisedTime(5_000);
 /** A service ends within 25 s by itself. */
 const STOP_MS_MAX = 30_000;
 const CATCH_UP_MS = 60_000;

@@ -13,6 +13,8 @@ export {
   startPostgres,
   startS3,
 } from './private-server.ts';
+export { promisedTime } from './promised-time.ts';
+export { settledMemory } from './settled-memory.ts';
 export {
   startTestInfra,
   TEST_INFRA_VARIABLE,

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { promisedTime } from '@millrace/testing';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, startRegistryStack, upload } from './support/registry-stack.ts';
 
 /** A refusal comes within this time, on a machine that does other work as well (ms). */
-const REFUSAL_MS_MAX = 1_000;
+const REFUSAL_MS_MAX = promisedTime(1_000);
 const corpus = new URL('../../../libs/onnx/test/fixtures/generated/', import.meta.url);
 const graph = (name: string) => readFileSync(new URL(`${name}.onnx`, corpus));
 const refused = JSON.parse(readFileSync(new URL('bad.json', corpus), 'utf8')) as Record<

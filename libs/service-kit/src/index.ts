@@ -48,6 +48,7 @@ export type { Platform, PlatformOptions, Servers, ServersOptions } from './platf
 export { connectAuth, connectPlatform, connectServers } from './platform.ts';
 export type { Running } from './run-service.ts';
 export { exitOnConfigError, runService } from './run-service.ts';
+export type { Series } from './series.ts';
 export type { ServiceBase, ServiceOptions, ServiceParts } from './start-service.ts';
 export { startService } from './start-service.ts';
 export type { Tracing } from './tracing.ts';

@@ -70,6 +70,7 @@ async function build(mode: 'local' | 'required' = 'required'): Promise<HttpApp> 
     throw new Error('secret text of a driver');
   });
   app.get('/slow', { config: { public: true } }, async () => {
+    slowBegun.resolve();
     await new Promise((resolve) => setTimeout(resolve, 300));
     return 'done';
   });
@@ -77,6 +78,7 @@ async function build(mode: 'local' | 'required' = 'required'): Promise<HttpApp> 
 }
 
 const authorization = `Bearer ${made.key}`;
+const slowBegun = Promise.withResolvers<void>();
 let app: HttpApp;
 beforeAll(async () => {
   app = await build();
@@ -242,7 +244,7 @@ test('closing lets a request in hand end', async () => {
   const other = await build('local');
   const { origin } = await listenHttp(other, { host: '127.0.0.1', port: 0, authMode: 'local', logger });
   const slow = fetch(`${origin}/slow`);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await slowBegun.promise;
   const closing = other.close();
   expect(await (await slow).text()).toBe('done');
   await closing;

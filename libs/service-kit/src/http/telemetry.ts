@@ -2,16 +2,18 @@ import type { Span } from '@opentelemetry/api';
 import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../metrics.ts';
+import type { Series } from '../series.ts';
 
 const spans = new WeakMap<FastifyRequest, Span>();
 
 /** Measures each request by route, method and status, and puts it into a trace that continues the caller's. */
 export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: string): void {
-  const seconds = metrics.histogram({
+  const seconds = metrics.series({
     name: 'http_request_seconds',
     help: 'Time from the first byte of a request to the end of its answer.',
     labels: ['method', 'route', 'status'],
   });
+  const held = new Map<string, Series>();
   const tracer = trace.getTracer(`millrace.${service}`);
 
   app.addHook('onRequest', (request, _reply, done) => {
@@ -27,7 +29,12 @@ export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: st
   });
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unknown';
-    seconds.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    const { method } = request;
+    const { statusCode: status } = reply;
+    const key = `${method} ${status} ${route}`;
+    const series = held.get(key) ?? seconds({ method, route, status });
+    held.set(key, series);
+    series.observe(reply.elapsedTime / 1000);
     endSpan(request, reply.statusCode);
     done();
   });

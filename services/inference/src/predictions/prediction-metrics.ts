@@ -1,6 +1,6 @@
 import type { ResolvedVersion } from '@millrace/contracts';
 import { isAppError } from '@millrace/contracts';
-import type { Metrics } from '@millrace/service-kit';
+import type { Metrics, Series } from '@millrace/service-kit';
 import type { QueueAnswer } from '../engine/request-queue.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
@@ -9,6 +9,7 @@ const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LABELS = ['model', 'version'] as const;
 /** Series of one model and version are found by these. */
 type Labels = { model: string; version: string };
+type OfVersion = { request: Series; queue: Series; compute: Series; rows: Series };
 
 export type PredictionMetrics = {
   observe(version: ResolvedVersion, answer: QueueAnswer, latencyMs: number): void;
@@ -23,14 +24,14 @@ export function createPredictionMetrics(
   store: ModelStore,
   publisher: PredictionPublisher,
 ): PredictionMetrics {
-  const request = metrics.histogram({
+  const request = metrics.series({
     name: 'request_seconds',
     help: 'Body complete to answer.',
     labels: LABELS,
   });
-  const queue = metrics.histogram({ name: 'queue_seconds', help: 'Wait for the model.', labels: LABELS });
-  const compute = metrics.histogram({ name: 'compute_seconds', help: 'Time of the run.', labels: LABELS });
-  const rows = metrics.histogram({
+  const queue = metrics.series({ name: 'queue_seconds', help: 'Wait for the model.', labels: LABELS });
+  const compute = metrics.series({ name: 'compute_seconds', help: 'Time of the run.', labels: LABELS });
+  const rows = metrics.series({
     name: 'run_rows',
     help: 'Rows joined in a run.',
     labels: LABELS,
@@ -41,6 +42,22 @@ export function createPredictionMetrics(
     help: 'Predictions that ended with an error, by code.',
     labels: [...LABELS, 'code'],
   });
+  const held = new WeakMap<ResolvedVersion, OfVersion>();
+
+  function seriesOf(resolved: ResolvedVersion): OfVersion {
+    const known = held.get(resolved);
+    if (known !== undefined) return known;
+    const labels = { model: resolved.model, version: resolved.version };
+    const found = {
+      request: request(labels),
+      queue: queue(labels),
+      compute: compute(labels),
+      rows: rows(labels),
+    };
+    held.set(resolved, found);
+    return found;
+  }
+
   const each =
     (read: (model: ReturnType<ModelStore['list']>[number]) => number) =>
     (gauge: { reset(): void; set(labels: Labels, value: number): void }): void => {
@@ -72,15 +89,15 @@ export function createPredictionMetrics(
     },
   });
   return {
-    observe({ model, version }, answer, latencyMs) {
-      const labels = { model, version };
-      request.observe(labels, latencyMs / 1000);
-      queue.observe(labels, answer.queueMs / 1000);
-      compute.observe(labels, answer.computeMs / 1000);
-      rows.observe(labels, answer.joinedRows);
+    observe(version, answer, latencyMs) {
+      const series = seriesOf(version);
+      series.request.observe(latencyMs / 1000);
+      series.queue.observe(answer.queueMs / 1000);
+      series.compute.observe(answer.computeMs / 1000);
+      series.rows.observe(answer.joinedRows);
     },
-    observeHit({ model, version }, latencyMs) {
-      request.observe({ model, version }, latencyMs / 1000);
+    observeHit(version, latencyMs) {
+      seriesOf(version).request.observe(latencyMs / 1000);
     },
     fail({ model, version }, error) {
       failures.inc({ model, version, code: isAppError(error) ? error.code : 'internal' });

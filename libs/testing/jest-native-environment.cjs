@@ -20,10 +20,26 @@ const SHARED = [
   'Float16Array',
 ];
 
+// Timeouts of tests are there to end what hangs. On a shared machine the same work may take several times as long.
+const PATIENCE = 3;
+const TEST_TIMEOUT_MS = 60_000;
+const extended = new WeakSet();
+
+function extend(timed) {
+  if (timed === undefined || extended.has(timed)) return;
+  extended.add(timed);
+  timed.timeout = (timed.timeout ?? TEST_TIMEOUT_MS) * PATIENCE;
+}
+
 class NativeEnvironment extends NodeEnvironment {
   constructor(config, context) {
     super(config, context);
     for (const name of SHARED) if (globalThis[name] !== undefined) this.global[name] = globalThis[name];
+  }
+
+  handleTestEvent(event) {
+    if (event.name === 'test_start') extend(event.test);
+    if (event.name === 'hook_start') extend(event.hook);
   }
 }
 

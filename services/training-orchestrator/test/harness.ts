@@ -19,7 +19,7 @@ import { busTables, jobTables, pipelines as pipelineTable } from '../src/schema.
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 /** Short, so that a test sees a lease run out. */
-export const LEASE_MS = 1_000;
+export const LEASE_MS = 3_000;
 
 const integer = (minimum: number, maximum: number, value: number) => ({
   type: 'integer',

@@ -9,6 +9,7 @@ const mayImport: Record<string, readonly string[]> = {
   storage: ['contracts'],
   integrity: ['contracts'],
   onnx: ['contracts'],
+  tfjs: ['contracts'],
   recipes: ['contracts'],
   ensemble: ['contracts'],
   bus: ['contracts', 'database', 'storage', 'integrity', 'onnx'],

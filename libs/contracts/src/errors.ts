@@ -92,7 +92,7 @@ export const errorCatalog = {
   unsupported_framework: {
     status: 422,
     retryable: false,
-    doc: 'Models of this framework cannot be served yet; convert it to ONNX.',
+    doc: 'The framework named does not serve such a file, or none does; the message says what to send.',
   },
   not_onnx: { status: 422, retryable: false, doc: 'The file is not a complete ONNX model.' },
   checksum_mismatch: {
@@ -178,16 +178,16 @@ export const errorCatalog = {
     retryable: false,
     doc: 'A row of the hash-chained log was changed, removed or reordered; the message gives its position.',
   },
-  // ONNX files taken in
+  // Model files taken in
   invalid_model: {
     status: 422,
     retryable: false,
-    doc: 'The ONNX model contradicts itself (a tensor length, a name, a missing value); the message names the part. Export it again.',
+    doc: 'The model contradicts itself (a tensor length, a name, a missing value); the message names the part. Export it again.',
   },
   external_data_path: {
     status: 422,
     retryable: false,
-    doc: 'A tensor of the ONNX model lies in another file; save the model as one file.',
+    doc: 'The model names data outside what was sent: a tensor of an ONNX file in another file, a weight file of a TF.js model by path or address. Save it without.',
   },
   unsupported_opset: {
     status: 422,
@@ -197,8 +197,39 @@ export const errorCatalog = {
   unsupported_operator: {
     status: 422,
     retryable: false,
-    doc: 'The model uses operators of a domain that the runtime does not have; the message lists them.',
+    doc: 'The model uses operators that the runtime does not have; the message lists them.',
   },
+  unsupported_layer: {
+    status: 422,
+    retryable: false,
+    doc: 'The TF.js model has layers that TensorFlow.js does not have, custom ones among them; the message lists them.',
+  },
+  weights_mismatch: {
+    status: 422,
+    retryable: false,
+    doc: 'The weight files of a TF.js model are not those that its model.json names: one is missing, too many or of another length.',
+  },
+  unsafe_model: {
+    status: 422,
+    retryable: false,
+    doc: 'The model holds code or operations that touch files, processes or the network (Lambda, custom objects, PyFunc, ReadFile); the message names them.',
+  },
+  unknown_format: {
+    status: 422,
+    retryable: false,
+    doc: 'The files are no model of a kind that is taken: ONNX, SavedModel, .keras, TF.js graph or layers model.',
+  },
+  invalid_archive: {
+    status: 422,
+    retryable: false,
+    doc: 'The archive cannot be read as .zip or .tar.gz, is cut off or encrypted, or holds links or devices; pack plain files.',
+  },
+  archive_too_large: {
+    status: 413,
+    retryable: false,
+    doc: 'The archive is over a bound on its files, their bytes or how far they expand; the message gives both numbers.',
+  },
+  import_not_found: { status: 404, retryable: false, doc: 'No import of a model has this id.' },
   unsupported_input: {
     status: 422,
     retryable: false,

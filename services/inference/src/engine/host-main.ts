@@ -3,7 +3,7 @@ import { digestIfLarge } from '../telemetry/tensor-summary.ts';
 import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from './host-protocol.ts';
 import { machineMs, putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
-import type { RuntimeSession } from './runtime-session.ts';
+import type { GraphFile, RuntimeSession, SessionOptions } from './runtime-session.ts';
 import { openSession } from './runtime-session.ts';
 import { slotOn } from './slot-file.ts';
 
@@ -30,9 +30,16 @@ function reuse(): (bytes: number) => Uint8Array<ArrayBuffer> {
   };
 }
 
+/** Only a host of a TF.js model reads that runtime into memory. */
+async function open(graph: GraphFile, options: SessionOptions): Promise<RuntimeSession> {
+  if (graph.weights === undefined) return openSession(graph, options);
+  const { openTfjsSession } = await import('./tfjs/tfjs-session.ts');
+  return openTfjsSession({ ...graph, weights: graph.weights }, options);
+}
+
 async function load(request: HostRequest & { type: 'load' }): Promise<LoadReply> {
   const start = performance.now();
-  session = await openSession(request.graph, request.options);
+  session = await open(request.graph, request.options);
   const { signature, isUnbounded } = session;
   return { signature, loadMs: performance.now() - start, isUnbounded };
 }

@@ -17,6 +17,13 @@ export type Probe = ProbeReply & { host?: Host };
 /** Graphs whose figures are kept. */
 const KEPT_MAX = 10_000;
 
+/** A host of a TF.js model keeps that runtime in memory and is no spare for others. */
+const isOfTfjs = (graph: GraphFile): boolean => graph.weights !== undefined;
+
+/** All bytes that a graph is made of. */
+const keyOf = ({ sha256, weights = [] }: GraphFile): string =>
+  [sha256, ...weights.map((file) => `${file.name} ${file.sha256}`)].join();
+
 /**
  * Loads a graph, verified, into a spare host, warms and measures it there. The host keeps the model.
  * Throws `digest_mismatch`, `model_load_failed`, `unsupported_input`, `unsupported_output`, `model_crashed`,
@@ -49,22 +56,25 @@ export function createSharedProbe(
 
   async function probe(graph: GraphFile): Promise<ProbeReply> {
     const { host, ...reply } = await probeInHost(graph, options);
-    await host.unload(options.bounds.loadMs).then(
-      () => options.spares.giveBack(host),
-      () => host.kill(),
-    );
-    known.set(graph.sha256, reply);
+    if (isOfTfjs(graph)) host.kill();
+    else
+      await host.unload(options.bounds.loadMs).then(
+        () => options.spares.giveBack(host),
+        () => host.kill(),
+      );
+    known.set(keyOf(graph), reply);
     if (known.size > KEPT_MAX) known.delete(known.keys().next().value as string);
     return reply;
   }
 
   return (graph) => {
-    const held = known.get(graph.sha256);
+    const key = keyOf(graph);
+    const held = known.get(key);
     if (held !== undefined) return Promise.resolve(held);
-    const current = running.get(graph.sha256);
+    const current = running.get(key);
     if (current !== undefined) return current;
-    const work = turn.then(() => probe(graph)).finally(() => running.delete(graph.sha256));
-    running.set(graph.sha256, work);
+    const work = turn.then(() => probe(graph)).finally(() => running.delete(key));
+    running.set(key, work);
     turn = work.catch(() => undefined);
     return work;
   };

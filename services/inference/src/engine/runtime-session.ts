@@ -17,8 +17,14 @@ export type RuntimeSession = {
   close(): Promise<void>;
 };
 
-/** Where a graph is and what it must be. */
-export type GraphFile = { readonly path: string; readonly sha256: string };
+/** Where a file of a model is and what it must be. */
+export type ModelFile = { readonly path: string; readonly sha256: string };
+
+/** A weight file of a TF.js model, with the name that its model.json gives it. */
+export type WeightFile = ModelFile & { readonly name: string };
+
+/** Where a graph is and what it must be: an ONNX file or, with its weight files, the model.json of a TF.js model. */
+export type GraphFile = ModelFile & { readonly weights?: readonly WeightFile[] };
 
 /** `outputBytesMax` bounds the outputs of one run. */
 export type SessionOptions = { readonly threads: number; readonly outputBytesMax: number };
@@ -56,7 +62,8 @@ const UNBOUNDED_NODES = UNBOUNDED_OPERATORS.map((name) =>
   Buffer.from(`\x22${String.fromCharCode(name.length)}${name}`, 'latin1'),
 );
 
-function firstLine(error: unknown): string {
+/** The first line of what a runtime says, cut. */
+export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.split('\n', 1)[0]?.slice(0, 500) ?? '';
 }
@@ -74,7 +81,7 @@ function toSpec(meta: ort.InferenceSession.ValueMetadata, what: string): TensorS
 }
 
 /** Reads a file once and checks the digest of exactly those bytes. Throws `digest_mismatch` or `artifact_missing`. */
-export async function readVerified(file: GraphFile): Promise<Buffer> {
+export async function readVerified(file: ModelFile): Promise<Buffer> {
   const bytes = await readFile(file.path).catch((cause: unknown) => {
     throw new AppError('artifact_missing', 'A file of the model is not in the node cache; load it again.', {
       cause,
@@ -108,7 +115,7 @@ function toRuntime({ dtype, data, shape }: Tensor): ort.Tensor {
 }
 
 /** Throws `output_too_large` when the outputs of a run are together over the bound. */
-function assertBounded(outputs: readonly Tensor[], bytesMax: number): void {
+export function assertBounded(outputs: readonly Tensor[], bytesMax: number): void {
   const bytes = outputs.reduce((total, tensor) => total + tensorBytes(tensor), 0);
   if (bytes <= bytesMax) return;
   throw new AppError(

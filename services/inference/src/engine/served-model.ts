@@ -106,7 +106,10 @@ async function place(
   options: EngineOptions,
 ): Promise<{ runner: Runner; reason: string }> {
   const { host, measurement, residentBytes } = probe;
-  const { isFast, reason } = inlineReason(probe.signature, probe.isUnbounded, measurement, options);
+  const { isFast, reason } =
+    graph.weights === undefined
+      ? inlineReason(probe.signature, probe.isUnbounded, measurement, options)
+      : { isFast: false, reason: 'TensorFlow.js is in memory in model hosts only' };
   if (isFast && options.isInlineAllowed) {
     const session = await openSession(graph, { threads: 1, outputBytesMax: options.bounds.outputBytesMax });
     if (host !== undefined) {

@@ -8,6 +8,7 @@ import { loadMembers, memberIdsOf } from '../ensembles/load-members.ts';
 import { openEnsemble } from '../ensembles/open-ensemble.ts';
 import type { PackageCache } from '../packages/package-cache.ts';
 import { readLabels } from '../packages/package-labels.ts';
+import { filesToServe, placeFiles } from '../packages/serving-files.ts';
 import { assertServable, verifyPackage } from '../packages/verify-package.ts';
 
 /** A load that failed is not tried again for this long, unless asked for by name (ms). */
@@ -96,26 +97,25 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
   async function open(version: ResolvedVersion): Promise<ServedModel> {
     const file = verifyPackage(version, options.publicKeyPem);
     if (file.path === ENSEMBLE_PATH) return assemble(file);
-    return healed(file, async () =>
-      openModel({ path: await cache.fetch(file.sha256), sha256: file.sha256 }, engine),
-    );
+    const files = filesToServe(version, file);
+    return healed(files, async () => openModel(await placeFiles(files, cache), engine));
   }
 
-  async function healed<T>(file: ArtifactRef, read: () => Promise<T>): Promise<T> {
+  async function healed<T>(files: readonly ArtifactRef[], read: () => Promise<T>): Promise<T> {
     try {
       return await read();
     } catch (error) {
       // the copy on this node rotted: fetch it once more before giving up
       if (!isAppError(error) || (error.code !== 'digest_mismatch' && error.code !== 'artifact_missing'))
         throw error;
-      await cache.discard(file.sha256);
+      for (const { sha256 } of files) await cache.discard(sha256);
       return read();
     }
   }
 
   /** An ensemble, whose members are loaded and held until it is closed. */
   async function assemble(file: ArtifactRef): Promise<ServedModel> {
-    const description = await healed(file, () => readEnsemble(file, cache));
+    const description = await healed([file], () => readEnsemble(file, cache));
     const ids = memberIdsOf(description);
     hold(ids, 1);
     try {

@@ -3,7 +3,7 @@ import { readVerified } from '../engine/runtime-session.ts';
 import type { PackageCache } from './package-cache.ts';
 
 /** The file of a package that names its classes, one a line, in the order of the output. */
-const LABELS_FILE = 'labels.txt';
+export const LABELS_FILE = 'labels.txt';
 /** A longer file is not read (bytes). */
 const LABELS_BYTES_MAX = 1024 * 1024;
 

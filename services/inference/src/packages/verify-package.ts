@@ -2,6 +2,7 @@ import type { ArtifactRef, ResolvedVersion } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { ENSEMBLE_PATH } from '@millrace/ensemble';
 import { packageDigest, verifyModel } from '@millrace/integrity';
+import { MODEL_JSON } from '@millrace/tfjs';
 
 /** Stages that are served; `archived` is not. */
 const SERVABLE: ReadonlySet<string> = new Set(['development', 'staging', 'production']);
@@ -17,7 +18,7 @@ export function assertServable(version: Pick<ResolvedVersion, 'model' | 'version
 
 /**
  * Checks that the signature of a version covers exactly its manifest and was made by the registry's key, and gives the
- * file to serve: a graph, or the description of an ensemble. The bytes are checked against this digest when they are read for the runtime.
+ * file to serve: a graph, the model.json of a TF.js model, or the description of an ensemble. The bytes are checked against this digest when they are read for the runtime.
  * Throws `signature_malformed`, `signature_key_unknown`, `signature_invalid`, `manifest_mismatch`, `digest_mismatch`,
  * `unsupported_framework`.
  */
@@ -37,10 +38,10 @@ export function verifyPackage(version: ResolvedVersion, publicKeyPem: string): A
       `The signed manifest has no file "${version.servingFile}" to serve.`,
     );
   }
-  if (!graph.path.endsWith('.onnx') && graph.path !== ENSEMBLE_PATH) {
+  if (!graph.path.endsWith('.onnx') && graph.path !== ENSEMBLE_PATH && graph.path !== MODEL_JSON) {
     throw new AppError(
       'unsupported_framework',
-      `"${graph.path}" is not an ONNX file; convert the model first.`,
+      `"${graph.path}" is neither an ONNX graph nor a TF.js model; convert the model first.`,
     );
   }
   return graph;

@@ -1,3 +1,4 @@
+import { MODEL_JSON } from '@millrace/tfjs';
 import type { CacheTotals } from '../cache/cache-totals.ts';
 import { createCacheTotals } from '../cache/cache-totals.ts';
 import type { BatchTotals } from '../engine/run-statistics.ts';
@@ -15,12 +16,19 @@ import type {
   ModelStatistics,
 } from './server-control.ts';
 
-const PLATFORM = 'onnxruntime_onnx';
-const ENSEMBLE_PLATFORM = 'ensemble';
+type Runtime = { readonly platform: string; readonly backend: string };
+const ENSEMBLE: Runtime = { platform: 'ensemble', backend: '' };
+const ONNX: Runtime = { platform: 'onnxruntime_onnx', backend: 'onnxruntime' };
+const TFJS: Runtime = { platform: 'tensorflow_js', backend: 'tfjs' };
+
+function runtimeOf({ version, served }: Pick<LoadedModel, 'version' | 'served'>): Runtime {
+  if (served.ensemble !== undefined) return ENSEMBLE;
+  return version.servingFile === MODEL_JSON ? TFJS : ONNX;
+}
 
 /** What metadata and configuration call what runs a version. */
-export const platformOf = ({ served }: Pick<LoadedModel, 'served'>): string =>
-  served.ensemble === undefined ? PLATFORM : ENSEMBLE_PLATFORM;
+export const platformOf = (model: Pick<LoadedModel, 'version' | 'served'>): string =>
+  runtimeOf(model).platform;
 
 const NS_PER_MS = 1_000_000;
 /** Of versions whose answers are not kept. */
@@ -99,8 +107,8 @@ export function configOf({ version, served }: LoadedModel, rowsMax: number): Mod
   };
   return {
     name: version.model,
-    platform: platformOf({ served }),
-    backend: ensemble === undefined ? 'onnxruntime' : '',
+    platform: platformOf({ version, served }),
+    backend: runtimeOf({ version, served }).backend,
     version_policy: { specific: { versions: [version.ordinal] } },
     max_batch_size: hasRows ? rowsMax : 0,
     input: signature.inputs.map(tensor),

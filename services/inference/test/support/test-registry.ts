@@ -24,6 +24,8 @@ export type TestRegistry = {
       stage?: ResolvedVersion['stage'];
       /** More files of the package. */
       files?: Record<string, Buffer>;
+      /** `tensorflow`: the graph is the model.json of a TF.js model, its weights are among `files`. */
+      framework?: 'onnx' | 'tensorflow';
     },
   ): Promise<ResolvedVersion>;
   /** Changes what is answered for a version from now on. */
@@ -60,8 +62,9 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   });
   return {
     publicKeyPem: keys.publicKeyPem,
-    async add(model, graph, { version, stage = 'development', files = {} } = {}) {
-      const stored = Object.entries({ 'model.onnx': graph, ...files }).map(async ([path, bytes]) => {
+    async add(model, graph, { version, stage = 'development', files = {}, framework = 'onnx' } = {}) {
+      const servingFile = framework === 'onnx' ? 'model.onnx' : 'model.json';
+      const stored = Object.entries({ [servingFile]: graph, ...files }).map(async ([path, bytes]) => {
         const { sha256, sizeBytes } = await storage.putBlob(bytes);
         return { path, sha256, sizeBytes };
       });
@@ -74,11 +77,11 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
         version: version ?? `v${ordinal}`,
         ordinal,
         stage,
-        framework: 'onnx',
+        framework,
         packageDigest: packageDigest(manifest),
         manifest: { files: [...manifest.files] },
         signature: (await signModel(manifest, signer, model)) as unknown as Record<string, unknown>,
-        servingFile: 'model.onnx',
+        servingFile,
       };
       versions.push(added);
       return added;

@@ -64,7 +64,9 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         "A model name or version label is empty, over 255 characters or has a slash, backslash, colon or control character.",
     ),
     "unsupported_framework": ErrorKind(
-        422, False, "Models of this framework cannot be served yet; convert it to ONNX."
+        422,
+        False,
+        "The framework named does not serve such a file, or none does; the message says what to send.",
     ),
     "not_onnx": ErrorKind(422, False, "The file is not a complete ONNX model."),
     "checksum_mismatch": ErrorKind(
@@ -137,10 +139,12 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "invalid_model": ErrorKind(
         422,
         False,
-        "The ONNX model contradicts itself (a tensor length, a name, a missing value); the message names the part. Export it again.",
+        "The model contradicts itself (a tensor length, a name, a missing value); the message names the part. Export it again.",
     ),
     "external_data_path": ErrorKind(
-        422, False, "A tensor of the ONNX model lies in another file; save the model as one file."
+        422,
+        False,
+        "The model names data outside what was sent: a tensor of an ONNX file in another file, a weight file of a TF.js model by path or address. Save it without.",
     ),
     "unsupported_opset": ErrorKind(
         422,
@@ -148,10 +152,39 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         "The model needs a newer opset or IR version than the runtime has; export it with an older one.",
     ),
     "unsupported_operator": ErrorKind(
+        422, False, "The model uses operators that the runtime does not have; the message lists them."
+    ),
+    "unsupported_layer": ErrorKind(
         422,
         False,
-        "The model uses operators of a domain that the runtime does not have; the message lists them.",
+        "The TF.js model has layers that TensorFlow.js does not have, custom ones among them; the message lists them.",
     ),
+    "weights_mismatch": ErrorKind(
+        422,
+        False,
+        "The weight files of a TF.js model are not those that its model.json names: one is missing, too many or of another length.",
+    ),
+    "unsafe_model": ErrorKind(
+        422,
+        False,
+        "The model holds code or operations that touch files, processes or the network (Lambda, custom objects, PyFunc, ReadFile); the message names them.",
+    ),
+    "unknown_format": ErrorKind(
+        422,
+        False,
+        "The files are no model of a kind that is taken: ONNX, SavedModel, .keras, TF.js graph or layers model.",
+    ),
+    "invalid_archive": ErrorKind(
+        422,
+        False,
+        "The archive cannot be read as .zip or .tar.gz, is cut off or encrypted, or holds links or devices; pack plain files.",
+    ),
+    "archive_too_large": ErrorKind(
+        413,
+        False,
+        "The archive is over a bound on its files, their bytes or how far they expand; the message gives both numbers.",
+    ),
+    "import_not_found": ErrorKind(404, False, "No import of a model has this id."),
     "unsupported_input": ErrorKind(
         422, False, "An input of the model is not a dense tensor of a servable type; the message names it."
     ),

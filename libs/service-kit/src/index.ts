@@ -24,13 +24,24 @@ export { inCallSpan } from './call-span.ts';
 export type { LoadedConfig } from './config/config.ts';
 export { ConfigError, configTable, EXIT_CONFIG, loadConfig } from './config/config.ts';
 export { authConfig, databaseConfig, natsConfig, s3Config, serviceConfig } from './config/config-parts.ts';
+export type { BodyMemory } from './express/body-memory.ts';
+export { freePiece, takeAligned } from './express/body-memory.ts';
+export type { ExpressRequest, ExpressRoute } from './express/express-lane.ts';
+export type { ExpressReply } from './express/reply-head.ts';
 export { anonymousPrincipal } from './http/auth-hook.ts';
 export type { HttpApp, HttpOptions } from './http/create-http.ts';
 export { BODY_LIMIT_BYTES, createHttp, KEEP_ALIVE_TIMEOUT_MS } from './http/create-http.ts';
 export type { ReadinessChecks } from './http/health.ts';
 export { Readiness } from './http/health.ts';
 export { assertSafeBinding, listenHttp } from './http/listen.ts';
-export { PROBLEM_CONTENT_TYPE, Problem, retryAfterSeconds, toAppError, toProblem } from './http/problem.ts';
+export {
+  PROBLEM_CONTENT_TYPE,
+  Problem,
+  problemReply,
+  retryAfterSeconds,
+  toAppError,
+  toProblem,
+} from './http/problem.ts';
 export type { Logger } from './logger.ts';
 export { createLogger, redactSecrets } from './logger.ts';
 export type { Metrics, MetricsSnapshot } from './metrics.ts';

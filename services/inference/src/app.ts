@@ -5,9 +5,11 @@ import type { BatchService } from './batch/batch.service.ts';
 import { createMemoryPool } from './http/memory-pool.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import type { ServingReport } from './models/serving-report.ts';
-import { predictionRoutes } from './predictions/prediction.routes.ts';
+import { createPredict, predictionExpress, predictionRoutes } from './predictions/prediction.routes.ts';
 import type { PredictionService } from './predictions/prediction.service.ts';
 import type { ServerControl } from './server/server-control.ts';
+import { inferExpress } from './v2/infer.routes.ts';
+import { createInfer } from './v2/infer.ts';
 import { protocolRoutes } from './v2/protocol.routes.ts';
 
 export type InferenceDeps = {
@@ -28,31 +30,32 @@ export type InferenceDeps = {
 const BYTES_PER_VALUE = 2;
 /** Memory of past requests that is kept for the next ones (bytes). */
 const POOL_BYTES_MAX = 32 * 1024 * 1024;
+const V2 = '/v2';
 
 /** The HTTP side of inference; does not listen. */
 export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
   const { logger, metrics, auth, readiness, bodyBytesMax } = deps;
+  const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE) };
+  const pool = createMemoryPool(POOL_BYTES_MAX);
+  const predict = createPredict(deps.predictions, limits);
+  const infer = createInfer(deps.predictions, limits);
+  const express = { bodyBytesMax, lease: pool.lease, logger };
   const app = await createHttp({
     service: 'inference',
     logger,
     metrics,
     auth,
     readiness,
+    express: [...inferExpress(infer, { ...express, prefix: V2 }), predictionExpress(predict, express)],
     ...(deps.metricsText !== undefined && { metricsText: deps.metricsText }),
     openapi: {
       title: 'Millrace inference',
       description: 'Predictions of model versions that were verified.',
     },
   });
-  const limits = {
-    bodyBytesMax,
-    elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE),
-    pool: createMemoryPool(POOL_BYTES_MAX),
-  };
-  await app.register(predictionRoutes(deps.predictions, limits));
-  await app.register(protocolRoutes(deps.predictions, deps.control, { ...limits, isReady: readiness }), {
-    prefix: '/v2',
-  });
+  await app.register(predictionRoutes(predict, { bodyBytesMax, pool }));
+  const protocol = { bodyBytesMax, pool, isReady: readiness };
+  await app.register(protocolRoutes(infer, deps.predictions, deps.control, protocol), { prefix: V2 });
   await app.register(modelRoutes(deps.report));
   await app.register(batchRoutes(deps.batch));
   return app;

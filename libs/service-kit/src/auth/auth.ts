@@ -15,6 +15,8 @@ export type Credentials = {
   readonly host: string | undefined;
   readonly origin: string | undefined;
   readonly remoteAddress: string | undefined;
+  /** The connection, on which a key that came before is not hashed again. */
+  readonly connection?: object;
 };
 
 export type Auth = {
@@ -35,10 +37,23 @@ export function createAuth(options: { mode: AuthMode; keySet: KeySetSource; logg
   if (options.mode === 'local') {
     options.logger.warn('Requests from this machine need no API key (MILLRACE_AUTH_MODE=local).');
   }
+  const verified = new WeakMap<object, Verified>();
   return {
     mode: options.mode,
     authenticate(credentials) {
-      if (credentials.authorization !== undefined) return byKey(credentials.authorization, options.keySet);
+      const { authorization, connection } = credentials;
+      if (authorization !== undefined) {
+        const known = connection === undefined ? undefined : verified.get(connection);
+        if (
+          known !== undefined &&
+          known.authorization === authorization &&
+          isStillValid(known, options.keySet)
+        )
+          return known.principal;
+        const found = byKey(authorization, options.keySet);
+        if (connection !== undefined) verified.set(connection, found);
+        return found.principal;
+      }
       if (options.mode === 'required') throw authRequired();
       if (!isLoopbackAddress(credentials.remoteAddress)) throw authRequired();
       if (!isLoopbackHost(credentials.host) || !isLoopbackOrigin(credentials.origin)) {
@@ -59,7 +74,15 @@ export function createAuth(options: { mode: AuthMode; keySet: KeySetSource; logg
   };
 }
 
-function byKey(authorization: string, keySet: KeySetSource): Principal {
+/** A key that was checked, and whom it is of. */
+type Verified = { readonly authorization: string; readonly record: KeyRecord; readonly principal: Principal };
+
+/** The record is the very one of then until the next key set comes. */
+function isStillValid({ record }: Verified, keySet: KeySetSource): boolean {
+  return keySet.find(record.id) === record && isValidAt(record, Date.now());
+}
+
+function byKey(authorization: string, keySet: KeySetSource): Verified {
   const key = BEARER.exec(authorization)?.[1];
   const keyId = key === undefined ? undefined : apiKeyId(key);
   if (key === undefined || keyId === undefined) throw authRequired();
@@ -73,7 +96,9 @@ function byKey(authorization: string, keySet: KeySetSource): Principal {
   // An unknown id costs the same comparison as a known one.
   const isSame = digestsEqual(apiKeySha256(key), record?.sha256 ?? '0'.repeat(64));
   if (record === undefined || !isSame || !isValidAt(record, Date.now())) throw authRequired();
-  return { id: record.principal, tenant: record.tenant, scopes: record.scopes.filter(isScope) };
+  const { tenant, scopes: given } = record;
+  const principal = { id: record.principal, tenant, scopes: given.filter(isScope) };
+  return { authorization, record, principal };
 }
 
 function isValidAt(record: KeyRecord, nowMs: number): boolean {

@@ -48,7 +48,13 @@ export function addAuth(app: FastifyInstance, auth: Auth): void {
     if (scope === undefined && authenticated !== true) return done();
     const { authorization, host, origin } = request.headers;
     const remoteAddress = request.socket.remoteAddress;
-    request.principal = auth.authenticate({ authorization, host, origin, remoteAddress });
+    request.principal = auth.authenticate({
+      authorization,
+      host,
+      origin,
+      remoteAddress,
+      connection: request.socket,
+    });
     if (scope !== undefined) auth.authorize(request.principal, scope);
     done();
   });

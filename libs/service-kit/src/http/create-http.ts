@@ -12,12 +12,15 @@ import type {
 import { fastify, LogController } from 'fastify';
 import Type from 'typebox';
 import type { Auth } from '../auth/auth.ts';
+import type { ExpressRoute } from '../express/express-lane.ts';
+import { openExpressLane } from '../express/express-lane.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { addAuth } from './auth-hook.ts';
 import type { ReadinessChecks } from './health.ts';
 import { checkReadiness, Readiness } from './health.ts';
-import { PROBLEM_CONTENT_TYPE, Problem, retryAfterSeconds, toAppError, toProblem } from './problem.ts';
+import { Problem, problemReply } from './problem.ts';
+import type { ObserveRequest } from './telemetry.ts';
 import { addTelemetry } from './telemetry.ts';
 import { createValidatorCompiler } from './validator.ts';
 
@@ -54,6 +57,8 @@ export type HttpOptions = {
   bodyLimitBytes?: number;
   requestTimeoutMs?: number;
   readiness: ReadinessChecks;
+  /** Routes that are also answered straight from the socket. */
+  express?: readonly ExpressRoute[];
   /** The text of `/metrics` where it is not this process's own: a service of several processes. */
   metricsText?: () => Promise<string>;
   openapi: {
@@ -98,16 +103,34 @@ export async function createHttp(options: HttpOptions): Promise<HttpApp> {
   });
   addDraining(app);
   addBodyDiscard(app);
-  addTelemetry(app as unknown as FastifyInstance, metrics, service);
+  const observe = addTelemetry(app as unknown as FastifyInstance, metrics, service);
   addAuth(app as unknown as FastifyInstance, auth);
   await app.register(swagger, openapiOptions(options) as never);
   addOperations(app, options);
+  if (options.express !== undefined) addExpressLane(app, options, observe);
   return app;
 }
 
-function requestId(request: IncomingMessage): string {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && REQUEST_ID.test(given) ? given : newId();
+const idOf = (given: unknown): string =>
+  typeof given === 'string' && REQUEST_ID.test(given) ? given : newId();
+
+const requestId = (request: IncomingMessage): string => idOf(request.headers['x-request-id']);
+
+function addExpressLane(app: HttpApp, options: HttpOptions, observe: ObserveRequest): void {
+  const lane = openExpressLane({
+    server: app.server,
+    routes: options.express ?? [],
+    auth: options.auth,
+    idOf,
+    observe,
+    keepAliveMs: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeoutMs: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+  });
+  app.addHook('preClose', (done) => {
+    lane.close();
+    setTimeout(lane.destroy, DRAIN_TIMEOUT_MS).unref();
+    done();
+  });
 }
 
 /** Once closing began, new requests on open connections get `shutting_down`, and those connections close. */
@@ -152,20 +175,14 @@ async function answerError(
   reply: FastifyReply,
   bodyLimitBytes: number,
 ): Promise<FastifyReply> {
-  const error = toAppError(raw, request.routeOptions?.bodyLimit ?? bodyLimitBytes);
-  if (error.status >= 500) {
-    const level = error.code === 'internal' ? 'error' : 'warn';
-    request.log[level]({ err: error.cause ?? error, code: error.code, url: request.url }, error.message);
-  }
-  const retryAfter = retryAfterSeconds(error);
-  if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
-  if (error.code === 'auth_required') void reply.header('www-authenticate', 'Bearer');
+  const bytesMax = request.routeOptions?.bodyLimit ?? bodyLimitBytes;
+  const { status, headers, body } = problemReply(raw, bytesMax, request);
+  for (let i = 0; i < headers.length; i += 2) void reply.header(headers[i] as string, headers[i + 1]);
   return reply
-    .code(error.status)
+    .code(status)
     .header('x-request-id', request.id)
-    .header('content-type', PROBLEM_CONTENT_TYPE)
-    .serializer(JSON.stringify)
-    .send(toProblem(error, request.id));
+    .serializer((text: unknown) => text as string)
+    .send(body);
 }
 
 function openapiOptions(options: HttpOptions): object {

@@ -3,6 +3,8 @@ import { AppError, errorCatalog, isAppError } from '@millrace/contracts';
 import { toDatabaseError } from '@millrace/database';
 import type { Static } from 'typebox';
 import Type from 'typebox';
+import type { ExpressReply } from '../express/reply-head.ts';
+import type { Logger } from '../logger.ts';
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 /** Seconds that `Retry-After` gives when the error does not say how long to wait. */
@@ -40,6 +42,24 @@ export function retryAfterSeconds(error: AppError): number | undefined {
   if (error.status !== 429 && error.status !== 503) return undefined;
   const given = error.details?.retryAfterSeconds;
   return typeof given === 'number' && given > 0 ? Math.ceil(given) : RETRY_AFTER_SECONDS;
+}
+
+/** An error as an answer: its problem document and the headers that go with it. Logs what is no fault of the caller. */
+export function problemReply(
+  raw: unknown,
+  bodyLimitBytes: number,
+  request: { id: string; url: string; log: Pick<Logger, 'error' | 'warn'> },
+): ExpressReply {
+  const error = toAppError(raw, bodyLimitBytes);
+  if (error.status >= 500) {
+    const level = error.code === 'internal' ? 'error' : 'warn';
+    request.log[level]({ err: error.cause ?? error, code: error.code, url: request.url }, error.message);
+  }
+  const headers = ['content-type', PROBLEM_CONTENT_TYPE];
+  const retryAfter = retryAfterSeconds(error);
+  if (retryAfter !== undefined) headers.push('retry-after', String(retryAfter));
+  if (error.code === 'auth_required') headers.push('www-authenticate', 'Bearer');
+  return { status: error.status, headers, body: JSON.stringify(toProblem(error, request.id)) };
 }
 
 type ValidationFault = {

@@ -6,14 +6,26 @@ import type { Series } from '../series.ts';
 
 const spans = new WeakMap<FastifyRequest, Span>();
 
-/** Measures each request by route, method and status, and puts it into a trace that continues the caller's. */
-export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: string): void {
+/** Counts one request; seconds from its first byte to the end of its answer. */
+export type ObserveRequest = (method: string, route: string, status: number, seconds: number) => void;
+
+/**
+ * Measures each request by route, method and status, and puts it into a trace that continues the caller's. Returns what
+ * counts a request that came another way.
+ */
+export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: string): ObserveRequest {
   const seconds = metrics.series({
     name: 'http_request_seconds',
     help: 'Time from the first byte of a request to the end of its answer.',
     labels: ['method', 'route', 'status'],
   });
   const held = new Map<string, Series>();
+  const observe: ObserveRequest = (method, route, status, time) => {
+    const key = `${method} ${status} ${route}`;
+    const series = held.get(key) ?? seconds({ method, route, status });
+    held.set(key, series);
+    series.observe(time);
+  };
   const tracer = trace.getTracer(`millrace.${service}`);
 
   app.addHook('onRequest', (request, _reply, done) => {
@@ -29,12 +41,7 @@ export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: st
   });
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'unknown';
-    const { method } = request;
-    const { statusCode: status } = reply;
-    const key = `${method} ${status} ${route}`;
-    const series = held.get(key) ?? seconds({ method, route, status });
-    held.set(key, series);
-    series.observe(reply.elapsedTime / 1000);
+    observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
     endSpan(request, reply.statusCode);
     done();
   });
@@ -42,6 +49,7 @@ export function addTelemetry(app: FastifyInstance, metrics: Metrics, service: st
     endSpan(request, 499);
     done();
   });
+  return observe;
 }
 
 function endSpan(request: FastifyRequest, status: number): void {

@@ -1,27 +1,20 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/contracts';
+import type { BodyMemory } from '@millrace/service-kit';
+import { freePiece, takeAligned } from '@millrace/service-kit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Lease, MemoryPool } from './memory-pool.ts';
-
-/** Binary tensors begin at multiples of this when the length of the JSON before them is known. */
-const ALIGNMENT = 8;
+import type { MemoryPool } from './memory-pool.ts';
 
 /** Memory that a body of unknown length begins with (bytes). */
 const UNANNOUNCED_BYTES = 64 * 1024;
 
 /** A body as bytes, and the memory of its request; release it when the request is done. */
-export type Body = { readonly bytes: Buffer; readonly memory: Lease };
+export type Body = { readonly bytes: Buffer; readonly memory: BodyMemory };
 
 function tooLarge(limitBytes: number): AppError {
   return new AppError('payload_too_large', `The body is over the bound of this route, ${limitBytes} bytes.`, {
     details: { limitBytes },
   });
-}
-
-/** Memory for a body of which the byte at `jsonBytes` is aligned for any number type. */
-function allocateBody(memory: Lease, length: number, jsonBytes: number): Buffer {
-  const pad = (ALIGNMENT - (jsonBytes % ALIGNMENT)) % ALIGNMENT;
-  return Buffer.from(memory.take(length + pad), pad, length);
 }
 
 function announcedLength(request: FastifyRequest): number | undefined {
@@ -38,18 +31,18 @@ export function readBody(
   request: FastifyRequest,
   payload: IncomingMessage,
   limitBytes: number,
-  memory: Lease,
+  memory: BodyMemory,
 ): Promise<Buffer> {
   const announced = announcedLength(request);
   if (announced !== undefined && announced > limitBytes) return Promise.reject(tooLarge(limitBytes));
   const header = Number(request.headers['inference-header-content-length'] ?? 0);
   const jsonBytes = Number.isSafeInteger(header) && header >= 0 ? header : 0;
-  let whole = allocateBody(memory, announced ?? UNANNOUNCED_BYTES, jsonBytes);
+  let whole = takeAligned(memory, announced ?? UNANNOUNCED_BYTES, jsonBytes);
   let received = 0;
 
   /** Chunks are copied out at once: kept, millions of a byte each would take a hundred times their size. */
   function makeRoom(needed: number): void {
-    const larger = allocateBody(memory, Math.min(limitBytes, Math.max(needed, whole.length * 2)), jsonBytes);
+    const larger = takeAligned(memory, Math.min(limitBytes, Math.max(needed, whole.length * 2)), jsonBytes);
     whole.copy(larger, 0, 0, received);
     whole = larger;
   }
@@ -60,6 +53,7 @@ export function readBody(
         makeRoom(received + chunk.length);
       chunk.copy(whole, received);
       received += chunk.length;
+      freePiece(chunk);
     });
     payload.on('error', (cause) =>
       reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })),

@@ -1,17 +1,11 @@
+import type { BodyMemory } from '@millrace/service-kit';
+
 /** Memory is handed out in powers of two from this size; smaller pieces are left to the garbage collector (bytes). */
 const PIECE_MIN_BYTES = 2 * 1024;
 /** Larger pieces are not kept (bytes). */
 const PIECE_MAX_BYTES = 16 * 1024 * 1024;
 
-/** Memory of one request. */
-export type Lease = {
-  /** At least `bytes`, not zeroed. */
-  take(bytes: number): ArrayBuffer;
-  /** Gives everything back: nothing taken may be used after it. Without it the garbage collector takes over. */
-  release(): void;
-};
-
-export type MemoryPool = { lease(): Lease; idleBytes(): number };
+export type MemoryPool = { lease(): BodyMemory; idleBytes(): number };
 
 /**
  * Keeps the large pieces that requests used, for the next ones. Bodies of 1.6 MB and tensors of 0.6 MB otherwise

@@ -1,17 +1,26 @@
 import { AppError } from '@millrace/contracts';
-import type { HttpApp } from '@millrace/service-kit';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type {
+  BodyMemory,
+  ExpressReply,
+  ExpressRequest,
+  ExpressRoute,
+  HttpApp,
+  Logger,
+} from '@millrace/service-kit';
+import { problemReply } from '@millrace/service-kit';
+import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
-import type { Lease, MemoryPool } from '../http/memory-pool.ts';
+import type { MemoryPool } from '../http/memory-pool.ts';
 import { serverTiming } from '../http/server-timing.ts';
 import { readInputs } from '../tensors/read-inputs.ts';
 import { nestedText } from '../tensors/tensor-text.ts';
 import { readPredictRequest } from './predict-request.ts';
 import type { Answer, PredictionService } from './prediction.service.ts';
 
+const JSON_TYPE = /^application\/json\s*(;|$)/i;
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 255, description });
 
 /** Body of `/predict`, for the documentation; the bytes are read by hand. */
@@ -46,27 +55,40 @@ function replyText({ inferenceId, outputs, confidence, version, latencyMs }: Ans
   return `{"inferenceId":"${inferenceId}","prediction":{${prediction}},"confidence":${confidence},"modelVersion":${JSON.stringify(version.version)},"latencyMs":${latencyMs}}`;
 }
 
-/** `POST /predict`. */
-export function predictionRoutes(
-  service: PredictionService,
-  limits: { bodyBytesMax: number; elementsMax: number; pool: MemoryPool },
-): (app: HttpApp) => Promise<void> {
-  async function predict(bytes: Buffer, memory: Lease, reply: FastifyReply): Promise<string> {
+type PredictCall = Pick<ExpressRequest, 'body' | 'memory' | 'isGone'> & {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+};
+type Predict = (call: PredictCall) => Promise<ExpressReply>;
+
+const URL = '/predict';
+const SCOPE = 'predict';
+
+/** Answers a body of `/predict`. */
+export function createPredict(service: PredictionService, limits: { elementsMax: number }): Predict {
+  return async ({ body, memory, headers, isGone }) => {
     const startedAt = performance.now();
-    const { modelId, version, featuresAt, ...caller } = readPredictRequest(bytes);
-    const model = await service.model(modelId, version, { headers: reply.request.headers, ...caller });
+    const { modelId, version, featuresAt, ...caller } = readPredictRequest(body);
+    const model =
+      service.ready(modelId, version) ?? (await service.model(modelId, version, { headers, ...caller }));
     const reading = { elementsMax: limits.elementsMax, take: memory.take };
-    const inputs = readInputs(bytes, featuresAt, model.served.signature, reading);
-    const { socket } = reply.request.raw;
-    const isGone = (): boolean => socket.destroyed;
+    const inputs = readInputs(body, featuresAt, model.served.signature, reading);
     const answer = await service.predict({ model, inputs, startedAt, isGone, ...caller });
     const answeredAt = performance.now();
     const text = replyText(answer);
-    const serialiseMs = performance.now() - answeredAt;
-    void reply.header('server-timing', serverTiming(answer, serialiseMs));
-    return text;
-  }
+    const timing = serverTiming(answer, performance.now() - answeredAt);
+    return {
+      status: 200,
+      headers: ['content-type', 'application/json; charset=utf-8', 'server-timing', timing],
+      body: text,
+    };
+  };
+}
 
+/** `POST /predict` for the complete server. */
+export function predictionRoutes(
+  predict: Predict,
+  limits: { bodyBytesMax: number; pool: MemoryPool },
+): (app: HttpApp) => Promise<void> {
   return async (app) => {
     takeBodiesAsBytes(
       app as unknown as FastifyInstance,
@@ -75,9 +97,9 @@ export function predictionRoutes(
       limits.pool,
     );
     app.post(
-      '/predict',
+      URL,
       {
-        config: { scope: 'predict' },
+        config: { scope: SCOPE },
         bodyLimit: limits.bodyBytesMax,
         // the schema is documentation: the body is bytes here
         validatorCompiler: () => () => true,
@@ -89,17 +111,38 @@ export function predictionRoutes(
         },
       },
       async (request, reply) => {
-        const body = request.body as unknown as Body | undefined;
-        if (body === undefined) throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
-        const { bytes, memory } = body;
+        const sent = request.body as unknown as Body | undefined;
+        if (sent === undefined) throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
+        const { bytes: body, memory } = sent;
+        const { socket } = request.raw;
+        const isGone = (): boolean => socket.destroyed;
         try {
-          const text = await predict(bytes, memory, reply as unknown as FastifyReply);
+          const answer = await predict({ body, memory, headers: request.headers, isGone });
+          for (let i = 0; i < answer.headers.length; i += 2)
+            void reply.header(answer.headers[i] as string, answer.headers[i + 1]);
           // the type of a reply is that of the documentation; the text has this form
-          return reply.type('application/json').send(text as unknown as Static<typeof PredictReply>);
+          return reply.send(answer.body as unknown as Static<typeof PredictReply>);
         } finally {
           memory.release();
         }
       },
     );
+  };
+}
+
+/** The same straight from the socket, for bodies that say they are JSON. */
+export function predictionExpress(
+  predict: Predict,
+  options: { bodyBytesMax: number; lease(): BodyMemory; logger: Logger },
+): ExpressRoute {
+  return {
+    url: URL,
+    path: /^\/predict$/,
+    scope: SCOPE,
+    bodyBytesMax: options.bodyBytesMax,
+    lease: options.lease,
+    accepts: ({ 'content-type': type }) => type !== undefined && JSON_TYPE.test(type),
+    answer: predict,
+    refuse: (error, id) => problemReply(error, options.bodyBytesMax, { id, url: URL, log: options.logger }),
   };
 }

@@ -48,6 +48,8 @@ export type PredictionInput = {
 };
 
 export type PredictionService = {
+  /** As `model`, at once: for a model that is in memory, has no rollout and was asked of the registry lately. */
+  ready(name: string, version: string | undefined): RoutedModel | undefined;
   /**
    * The loaded model that answers a request: the version it names, else where the rollout sends the caller. Throws the
    * errors of the resolver and the store.
@@ -105,6 +107,14 @@ export function createPredictionService(deps: {
     return store.peek(version.modelVersionId) ?? store.load(version);
   }
 
+  function ready(name: string, label: string | undefined): RoutedModel | undefined {
+    const version = resolver.peek(name, label);
+    if (version === undefined || version.rollout !== undefined) return undefined;
+    assertServable(version);
+    withdrawals.assertServed(version);
+    return store.peek(version.modelVersionId);
+  }
+
   async function find(name: string, label: string | undefined, caller: Caller | null): Promise<RoutedModel> {
     const named = resolver.peek(name, label) ?? (await resolver.resolve(name, label));
     const plan = named.rollout;
@@ -147,6 +157,7 @@ export function createPredictionService(deps: {
   }
 
   return {
+    ready,
     model: (name, label, caller = NOBODY) => find(name, label, caller),
     described: (name, label) => find(name, label, null),
     async predict(input) {

@@ -1,93 +1,79 @@
 import { AppError } from '@millrace/contracts';
-import type { HttpApp } from '@millrace/service-kit';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { BodyMemory, ExpressRoute, HttpApp, Logger } from '@millrace/service-kit';
 import type { Body } from '../http/body-reader.ts';
-import { serverTiming } from '../http/server-timing.ts';
-import type { PredictionService } from '../predictions/prediction.service.ts';
-import { codingFor, compress, decodeBody } from './content-coding.ts';
-import { readInferBody } from './infer-body.ts';
-import type { InferReply } from './infer-reply.ts';
-import { askedOutputs, wantedOutputs, writeReply } from './infer-reply.ts';
-import { refuseOtherMethods } from './protocol-errors.ts';
+import type { InferCall } from './infer.ts';
+import { HEADER_LENGTH } from './infer.ts';
+import { protocolRefusal, refuseOtherMethods } from './protocol-errors.ts';
 import { Params, type Target, tags } from './protocol-paths.ts';
 
-const HEADER_LENGTH = 'inference-header-content-length';
+type Infer = (call: InferCall) => ReturnType<ExpressRoute['answer']>;
 
-async function send(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  written: InferReply,
-): Promise<FastifyReply> {
-  if (written.jsonBytes !== undefined) void reply.header(HEADER_LENGTH, String(written.jsonBytes));
-  void reply.type(written.contentType);
-  const coding = codingFor(written, request.headers['accept-encoding'] as string | undefined);
-  const zipped = coding === undefined ? undefined : await compress(written.body, coding);
-  if (zipped === undefined) return reply.send(written.body);
-  return reply.header('content-encoding', coding).header('vary', 'accept-encoding').send(zipped);
-}
+const URLS = ['/models/:model/infer', '/models/:model/versions/:version/infer'] as const;
+const SCOPE = 'predict';
+/** A name that no URL encodes. */
+const PLAIN = '([A-Za-z0-9._~-]+)';
+const pathOf = (url: string): RegExp => new RegExp(`^${url.replaceAll(/:\w+/g, PLAIN)}$`);
 
-/** `POST …/infer`: JSON, JSON followed by binary tensors, or nothing but the bytes of one tensor. */
-export function inferRoutes(
-  service: PredictionService,
-  limits: { bodyBytesMax: number; elementsMax: number },
-): (app: HttpApp) => void {
-  async function infer(request: FastifyRequest<Target>, reply: FastifyReply): Promise<FastifyReply> {
-    const startedAt = performance.now();
-    const { headers, params } = request;
-    const { bytes, memory } = request.body as Body;
-    const encoding = headers['content-encoding'];
-    const body = encoding === undefined ? bytes : await decodeBody(bytes, encoding, limits.bodyBytesMax);
-    const parts = readInferBody(body, headers[HEADER_LENGTH]);
-    const { asked } = parts;
-    const { userId, sessionId } = asked;
-    const caller = { ...(userId !== undefined && { userId }), ...(sessionId !== undefined && { sessionId }) };
-    const model = await service.model(params.model, params.version, { headers, ...caller });
-    const inputs = parts.readTensors(model.served.signature, {
-      elementsMax: limits.elementsMax,
-      take: memory.take,
-    });
-    const outputs = wantedOutputs(model, asked);
-    const { socket } = request.raw;
-    const answer = await service.predict({
-      model,
-      inputs,
-      startedAt,
-      isGone: () => socket.destroyed,
-      ...caller,
-      ...(outputs !== undefined && { outputs }),
-      ...(asked.deadlineMs !== undefined && { deadlineMs: asked.deadlineMs }),
-      ...(asked.priority !== undefined && { priority: asked.priority }),
-    });
-    const answeredAt = performance.now();
-    const written = writeReply(model.version, asked, askedOutputs(model, asked, answer.outputs));
-    const serialiseMs = performance.now() - answeredAt;
-    void reply.header('server-timing', serverTiming(answer, serialiseMs));
-    return send(request, reply, written);
-  }
-
+/** `POST …/infer` for the complete server. */
+export function inferRoutes(infer: Infer, bodyBytesMax: number): (app: HttpApp) => void {
   return (app) => {
-    for (const path of ['/models/:model/infer', '/models/:model/versions/:version/infer']) {
+    for (const url of URLS) {
       app.post<Target>(
-        path,
+        url,
         {
-          config: { scope: 'predict' },
-          bodyLimit: limits.bodyBytesMax,
+          config: { scope: SCOPE },
+          bodyLimit: bodyBytesMax,
           // the schema is documentation: the resolver checks the names
           validatorCompiler: () => () => true,
           schema: { tags, params: Params },
         },
         async (request, reply) => {
-          const body = request.body as Body | undefined;
-          if (body === undefined)
+          const sent = request.body as Body | undefined;
+          if (sent === undefined)
             throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
+          const { memory, bytes: body } = sent;
+          const { headers, params } = request;
+          const { socket } = request.raw;
+          const { model, version } = params;
           try {
-            return await infer(request, reply);
+            const answer = await infer({
+              model,
+              version,
+              body,
+              memory,
+              headers,
+              isGone: () => socket.destroyed,
+            });
+            for (let i = 0; i < answer.headers.length; i += 2)
+              void reply.header(answer.headers[i] as string, answer.headers[i + 1]);
+            return reply.send(answer.body);
           } finally {
-            body.memory.release();
+            memory.release();
           }
         },
       );
-      refuseOtherMethods(app, path, 'POST');
+      refuseOtherMethods(app, url, 'POST');
     }
   };
+}
+
+/** The same straight from the socket. */
+export function inferExpress(
+  infer: Infer,
+  options: { prefix: string; bodyBytesMax: number; lease(): BodyMemory; logger: Logger },
+): ExpressRoute[] {
+  return URLS.map((url) => ({
+    url: options.prefix + url,
+    path: pathOf(options.prefix + url),
+    scope: SCOPE,
+    bodyBytesMax: options.bodyBytesMax,
+    lease: options.lease,
+    alignedAt(headers) {
+      const length = Number(headers[HEADER_LENGTH] ?? 0);
+      return Number.isSafeInteger(length) && length >= 0 ? length : 0;
+    },
+    answer: ({ params, body, memory, headers, isGone }) =>
+      infer({ model: params[0] as string, version: params[1], body, memory, headers, isGone }),
+    refuse: (error) => protocolRefusal(error, options.bodyBytesMax, options.logger, url),
+  }));
 }

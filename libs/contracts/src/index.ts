@@ -8,6 +8,7 @@ export { defineEvent } from './events/define-event.ts';
 export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
 export type { JobEvents } from './events/job.ts';
 export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
+export { ModelImportConversionRequested } from './events/model-import.ts';
 export {
   ModelVersionLoaded,
   ModelVersionLoadFailed,

@@ -4,6 +4,8 @@ import type { EnsembleRoutesOptions } from './ensembles/ensemble.routes.ts';
 import { ensembleRoutes } from './ensembles/ensemble.routes.ts';
 import type { ChangeLog } from './history/change-log.ts';
 import { historyRoutes } from './history/history.routes.ts';
+import { importRoutes } from './imports/import.routes.ts';
+import type { ImportService } from './imports/import.service.ts';
 import type { ModelRoutesOptions } from './models/model.routes.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import { modelApiRoutes } from './models/model-api.routes.ts';
@@ -21,7 +23,7 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
   ModelRoutesOptions &
   VersionRoutesOptions &
   RolloutRoutesOptions &
-  EnsembleRoutesOptions & { changeLog: ChangeLog; uploads: UploadService };
+  EnsembleRoutesOptions & { changeLog: ChangeLog; uploads: UploadService; imports: ImportService };
 
 /** The HTTP side of the registry; it does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {
@@ -36,6 +38,7 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   });
   const all = [
     uploadRoutes,
+    importRoutes,
     ensembleRoutes,
     modelApiRoutes,
     modelRoutes,

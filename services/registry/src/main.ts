@@ -10,6 +10,9 @@ import { buildApp } from './app.ts';
 import { ConfigSchema } from './config.ts';
 import { createEnsembleService } from './ensembles/ensemble.service.ts';
 import { createChangeLog } from './history/change-log.ts';
+import { startImportConsumers } from './imports/import.consumer.ts';
+import { createImportRepository } from './imports/import.repository.ts';
+import { createImportService } from './imports/import.service.ts';
 import { createModelRepository } from './models/model.repository.ts';
 import { startRegistrationConsumer } from './registration/registration.consumer.ts';
 import { createRegistrationService } from './registration/registration.service.ts';
@@ -28,6 +31,8 @@ const INSPECTIONS_AT_ONCE = 2;
 const INSPECTIONS_WAITING_MAX = 256;
 /** Loading and warming the largest model takes less. */
 const WARM_UP_TIMEOUT_MS = 60_000;
+/** A hint: workers import what a conversion needs while the upload is stored. */
+const WARM_CONVERT_SUBJECT = 'millrace.ctl.warm.convert';
 
 const { busTables } = schema;
 const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url));
@@ -91,12 +96,22 @@ await startService({
       metrics,
       logger,
     });
+    const imports = createImportService({
+      database,
+      models,
+      versions: repository,
+      imports: createImportRepository(schema.imports),
+      registrations,
+      outbox,
+    });
     const uploads = createUploadService({
       database,
       storage,
       key,
       registrations,
       versions,
+      imports,
+      announceConversion: () => bus.nc.publish(WARM_CONVERT_SUBJECT),
       limit: createWorkLimit(INSPECTIONS_AT_ONCE, INSPECTIONS_WAITING_MAX),
       warmUp,
       logger,
@@ -119,6 +134,14 @@ await startService({
       registrations,
       outbox,
     });
+    const importConsumers = startImportConsumers({
+      bus,
+      database,
+      tables: busTables,
+      storage,
+      key,
+      imports,
+    });
     const rpc = serveRpc(bus, service, 'resolve', resolveVersionMethod, (request) =>
       versions.resolve(request),
     );
@@ -135,6 +158,7 @@ await startService({
       publicKeyPem,
       changeLog,
       uploads,
+      imports,
       ensembles,
       rollouts,
       rolloutService,
@@ -143,7 +167,7 @@ await startService({
     return {
       app,
       async close() {
-        await Promise.all([consumer.stop(), rpc.stop(), monitor.stop()]);
+        await Promise.all([consumer.stop(), importConsumers.stop(), rpc.stop(), monitor.stop()]);
         storage.close();
       },
     };

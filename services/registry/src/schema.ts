@@ -1,6 +1,7 @@
 import { createBusTables } from '@millrace/bus/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
 import { createChangeLogTable } from './history/change-log.table.ts';
+import { createImportTable } from './imports/import.table.ts';
 import { createModelTables } from './models/model.table.ts';
 import { createRolloutTable } from './rollouts/rollout.table.ts';
 import { createVersionTables } from './versions/version.table.ts';
@@ -15,3 +16,4 @@ export const { models, aliases } = createModelTables(registrySchema);
 export const { packages, packageFiles, modelVersions, attestations } = createVersionTables(registrySchema);
 export const changeLog = createChangeLogTable(registrySchema);
 export const rollouts = createRolloutTable(registrySchema, models);
+export const imports = createImportTable(registrySchema, models);

@@ -50,5 +50,5 @@ test.each<[string, Uint8Array, number]>([
 ])('%s is not taken for a model', async (what, bytes, status) => {
   const answer = await refuse(what, bytes);
   expect(answer.status).toBe(status);
-  expect(String(answer.body.code)).toMatch(/^(not_onnx|invalid_model)$/);
+  expect(String(answer.body.code)).toMatch(/^(not_onnx|invalid_model|invalid_archive)$/);
 });

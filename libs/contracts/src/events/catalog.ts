@@ -1,6 +1,7 @@
 import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
 import { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './job.ts';
+import { ModelImportConversionRequested } from './model-import.ts';
 import {
   ModelVersionLoaded,
   ModelVersionLoadFailed,
@@ -31,6 +32,7 @@ export const eventCatalog: readonly EventDefinition[] = [
   ...Object.values(TrainingJobEvents),
   ...Object.values(ConversionJobEvents),
   ...Object.values(IngestJobEvents),
+  ModelImportConversionRequested,
   ModelVersionRegistered,
   ModelVersionRejected,
   ModelVersionStageChanged,

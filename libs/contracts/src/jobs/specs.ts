@@ -28,12 +28,16 @@ export const IngestSpec = Type.Object({
 });
 export type IngestSpec = Static<typeof IngestSpec>;
 
-/** Spec of a `convert` job: files of a trained model (`saved_model/…`, `samples.npz`, `meta.json`) to ONNX. */
+/** Spec of a `convert` job: files of a trained model (`saved_model/…`, `samples.npz`, `meta.json`), of a `model.keras` or of a TF.js graph (`tfjs/…`) to ONNX. */
 export const ConvertSpec = Type.Object({
-  /** The pipeline that asked for it, if one did. */
+  /** The pipeline or the import that asked for it, if one did. */
   requestId: Type.Optional(Uuid),
   source: Type.Object({
     trainingJobId: Type.Optional(Uuid),
+    /** What the files are; a SavedModel unless given. */
+    format: Type.Optional(
+      Type.Union([Type.Literal('saved_model'), Type.Literal('keras'), Type.Literal('tfjs_graph')]),
+    ),
     files: Type.Array(ArtifactRef, { minItems: 1, maxItems: 10_000 }),
   }),
   format: Type.Literal('onnx'),

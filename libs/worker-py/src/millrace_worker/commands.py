@@ -79,6 +79,7 @@ def _plan(job: ClaimedJob, folders: Folders) -> Plan:
                 convert.source.files,
                 {
                     "type": "convert", "jobId": job.job_id, "sourceDir": str(folders.input),
+                    "format": convert.source.format or "saved_model",
                     "outDir": str(folders.work), "opset": convert.opset, "tag": convert.tag,
                     "signature": convert.signature, "tolerance": convert.tolerance,
                 },

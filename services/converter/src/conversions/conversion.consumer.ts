@@ -1,6 +1,11 @@
 import type { ConsumerDeps, Pull } from '@millrace/bus';
 import { startConsumer } from '@millrace/bus';
-import { isTerminal, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
+import {
+  isTerminal,
+  ModelImportConversionRequested,
+  PipelineCancelled,
+  PipelineConversionRequested,
+} from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import type { JobRow, JobService } from '@millrace/jobs';
 
@@ -13,9 +18,9 @@ export type ConversionConsumerDeps = ConsumerDeps & {
   hintCancel: (jobId: string) => void;
 };
 
-/** Queues what pipelines ask to be converted, once a pipeline, and stops what a cancelled pipeline no longer needs. */
+/** Queues what pipelines and imports ask to be converted, once each, and stops what a cancelled pipeline no longer needs. */
 export function startConversionConsumers(deps: ConversionConsumerDeps): { stop(): Promise<void> } {
-  const pulls: Pull[] = [startRequests(deps), startCancellations(deps)];
+  const pulls: Pull[] = [startRequests(deps), startImports(deps), startCancellations(deps)];
   return {
     async stop() {
       await Promise.all(pulls.map((pull) => pull.stop()));
@@ -47,6 +52,23 @@ function startRequests(deps: ConversionConsumerDeps): Pull {
         pool: 'cpu',
         tenant: PIPELINE_TENANT,
         idempotencyKey: before === undefined ? key : `${key}:${info.messageId}`,
+      });
+    },
+  });
+}
+
+function startImports(deps: ConversionConsumerDeps): Pull {
+  return startConsumer(deps, {
+    event: ModelImportConversionRequested,
+    durable: 'converter-model-import-conversion-requested',
+    apply: async (tx, { importId, tenant, spec }) => {
+      const idempotencyKey = `import:${importId}`;
+      if ((await deps.jobs.repository.findByIdempotencyKey(tx, tenant, idempotencyKey)) !== undefined) return;
+      await deps.jobs.create(tx, {
+        spec: { ...spec, requestId: importId },
+        pool: 'cpu',
+        tenant,
+        idempotencyKey,
       });
     },
   });

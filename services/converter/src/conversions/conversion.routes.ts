@@ -11,6 +11,7 @@ const ConversionBody = Type.Object(
     source: Type.Object(
       {
         trainingJobId: Type.Optional(Uuid),
+        format: ConvertSpec.properties.source.properties.format,
         files: Type.Array(ArtifactRef, { minItems: 1, maxItems: SOURCE_FILES_MAX }),
       },
       { additionalProperties: false },

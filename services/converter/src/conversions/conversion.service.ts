@@ -12,7 +12,12 @@ export const conversionDefaults = {
 /** Most files of one source; their list travels inside events of at most 64 KiB. */
 export const SOURCE_FILES_MAX = 200;
 
-const SAVED_MODEL = 'saved_model/saved_model.pb';
+/** The file that each kind of source must have. */
+const MAIN_FILES = {
+  saved_model: 'saved_model/saved_model.pb',
+  keras: 'model.keras',
+  tfjs_graph: 'tfjs/model.json',
+} as const;
 
 /** What a caller may say of a conversion; the rest comes from `conversionDefaults`. */
 export type ConversionRequest = Pick<ConvertSpec, 'source'> &
@@ -20,24 +25,24 @@ export type ConversionRequest = Pick<ConvertSpec, 'source'> &
 
 /**
  * The spec of the job for a request.
- * @throws AppError `invalid_request` when the source has no SavedModel or names a file twice
+ * @throws AppError `invalid_request` when the source lacks its main file or names a file twice
  */
 export function conversionSpec(request: ConversionRequest): ConvertSpec {
-  assertConvertible(request.source.files);
+  assertConvertible(request.source);
   return { ...conversionDefaults, ...request, format: 'onnx' };
 }
 
-function assertConvertible(files: readonly ArtifactRef[]): void {
+function assertConvertible({ files, format = 'saved_model' }: ConvertSpec['source']): void {
   const paths = new Set(files.map((file) => file.path));
   if (paths.size !== files.length) {
     throw new AppError('invalid_request', 'source.files names a path twice; name each file once.');
   }
-  if (!paths.has(SAVED_MODEL)) {
-    throw new AppError(
-      'invalid_request',
-      `source.files has no ${SAVED_MODEL}; give the files of a SavedModel under saved_model/.`,
-    );
-  }
+  const main = MAIN_FILES[format];
+  if (paths.has(main)) return;
+  throw new AppError(
+    'invalid_request',
+    `source.files has no ${main}, which a source of format ${format} needs.`,
+  );
 }
 
 /**

@@ -28,6 +28,7 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   ...both('/v1/pipelines', 'training-orchestrator', 'small'),
   ...both('/v1/conversions', 'converter', 'small'),
   ...both('/v1/models', 'registry', 'upload'),
+  { path: '/v1/imports/*', service: 'registry', body: 'small' },
   ...both('/v1/rollouts', 'registry', 'small'),
   ...both('/v1/inference', 'inference', 'small'),
   ...both('/v1/batch-jobs', 'inference', 'small'),

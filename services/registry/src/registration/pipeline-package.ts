@@ -26,7 +26,7 @@ export async function preparePipelinePackage(
   key: SigningKey,
   request: Request,
 ): Promise<ReadyRegistration> {
-  assertParity(request);
+  assertParity(request.conversionMeta);
   const onnx = graphFile(request.files);
   assertGraphDigests(request, onnx);
   for (const file of request.files) if (file !== onnx) await verifyBlob(storage, file);
@@ -101,8 +101,7 @@ function assertGraphDigests(request: Request, onnx: ArtifactRef): void {
 }
 
 /** A second look at what the converter measured: no model that failed parity gets in, whoever sent it. */
-function assertParity(request: Request): void {
-  const parity = request.conversionMeta.parity;
+export function assertParity({ parity }: Readonly<Record<string, unknown>>): void {
   const { maxAbsDiff, tolerance } = (typeof parity === 'object' && parity !== null ? parity : {}) as {
     maxAbsDiff?: unknown;
     tolerance?: unknown;
@@ -114,7 +113,8 @@ function assertParity(request: Request): void {
   );
 }
 
-async function verifyBlob(storage: Storage, file: ArtifactRef): Promise<void> {
+/** Reads a stored file against its digest. @throws AppError `artifact_corrupt`, `artifact_missing`, `digest_mismatch` */
+export async function verifyBlob(storage: Storage, file: ArtifactRef): Promise<void> {
   let sizeBytes = 0;
   for await (const chunk of await storage.getBlob(file.sha256)) sizeBytes += (chunk as Buffer).length;
   if (sizeBytes === file.sizeBytes) return;

@@ -6,6 +6,7 @@ import type { Provenance, ResourceDescriptor } from '@millrace/integrity';
 export const BUILD_TYPE = {
   pipeline: 'urn:millrace:build:train-and-convert:v1',
   upload: 'urn:millrace:build:upload:v1',
+  import: 'urn:millrace:build:upload-and-convert:v1',
   ensemble: 'urn:millrace:build:ensemble:v1',
 } as const;
 
@@ -37,17 +38,48 @@ export function pipelineProvenance(
   };
 }
 
+/** A file of an upload. */
+export type SourceFile = { readonly path: string; readonly sha256: string };
+
+const uploadedFiles = (files: readonly SourceFile[]): ResourceDescriptor[] =>
+  files.map(({ path, sha256 }) => ({
+    name: files.length === 1 ? 'uploaded-file' : `uploaded-file/${path}`,
+    digest: { sha256 },
+  }));
+
+/** How an upload came in and was converted. */
+export function importProvenance(from: {
+  by: string;
+  importId: string;
+  conversionJobId: string;
+  files: readonly SourceFile[];
+  conversionMeta: Readonly<Record<string, unknown>>;
+}): Omit<Provenance, 'subjects'> {
+  return {
+    buildType: BUILD_TYPE.import,
+    externalParameters: { uploadedBy: from.by },
+    internalParameters: { conversionJobId: from.conversionJobId },
+    resolvedDependencies: [
+      ...uploadedFiles(from.files),
+      ...environment('conversion-environment', from.conversionMeta.environmentDigest),
+    ],
+    builderId: BUILDER_ID,
+    invocationId: from.importId,
+    byproducts: [{ name: 'conversion-report', annotations: from.conversionMeta }],
+  };
+}
+
 /** How an upload came in. */
 export function uploadProvenance(upload: {
   by: string;
   requestId: string;
-  sha256: string;
+  files: readonly SourceFile[];
   receivedAt: string;
 }): Omit<Provenance, 'subjects'> {
   return {
     buildType: BUILD_TYPE.upload,
     externalParameters: { uploadedBy: upload.by },
-    resolvedDependencies: [{ name: 'uploaded-file', digest: { sha256: upload.sha256 } }],
+    resolvedDependencies: uploadedFiles(upload.files),
     builderId: BUILDER_ID,
     invocationId: upload.requestId,
     finishedOn: upload.receivedAt,

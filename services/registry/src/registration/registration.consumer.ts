@@ -71,7 +71,7 @@ async function reject(
 }
 
 /** The final answer for an error; rethrows one that another delivery may cure. */
-function refusal(error: unknown, delivery: number): WireError {
+export function refusal(error: unknown, delivery: number): WireError {
   if (!isAppError(error)) throw error;
   const isDamage = error.code === 'artifact_corrupt' || error.code === 'artifact_missing';
   const isFinal = !error.retryable || (isDamage && delivery >= DELIVERIES_BEFORE_REFUSAL);

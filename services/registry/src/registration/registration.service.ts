@@ -19,7 +19,8 @@ export type ReadyRegistration = {
   /** Label asked for; without one the next `v<ordinal>`. */
   readonly label: string | undefined;
   readonly stage: Stage;
-  readonly framework: 'onnx' | 'ensemble';
+  /** What serves it: `onnx` and `ensemble` run on onnxruntime, `tensorflow` on TensorFlow.js. */
+  readonly framework: 'onnx' | 'tensorflow' | 'ensemble';
   readonly modelDigest: string;
   readonly graph: Pick<InspectedGraph, 'sha256' | 'inputs' | 'outputs'>;
   readonly servingFile: string;

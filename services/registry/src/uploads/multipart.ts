@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { BusboyFileStream, BusboyHeaders, BusboyInstance } from '@fastify/busboy';
 import { Busboy } from '@fastify/busboy';
 import { AppError, isAppError } from '@millrace/contracts';
-import type { SpooledFile } from './spool.ts';
-import { spoolFile } from './spool.ts';
+import type { SpoolArea, SpooledFile } from './spool.ts';
+import { openSpoolArea } from './spool.ts';
 
 /** Bytes of one text field; schemas and metadata are small. */
 const FIELD_BYTES_MAX = 64 * 1024;
@@ -13,49 +13,97 @@ const FIELDS_MAX = 16;
 const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
 const DISCARD_TIMEOUT_MS = 5_000;
 
-/** The text fields of an upload by name, and its file. */
-export type UploadForm = { readonly fields: ReadonlyMap<string, string>; readonly file: SpooledFile };
+/** A part `file`, with the name that the sender gave it. */
+export type UploadedPart = { readonly name: string; readonly file: SpooledFile };
+
+/** The text fields of an upload by name, and its files, which lie in the area. */
+export type UploadForm = {
+  readonly fields: ReadonlyMap<string, string>;
+  readonly parts: readonly UploadedPart[];
+  readonly area: SpoolArea;
+};
+
+/** Bounds of a form. */
+export type FormLimits = {
+  /** Bytes of all files together. */
+  readonly filesBytesMax: number;
+  readonly filesMax: number;
+};
 
 /**
- * Reads a multipart/form-data body of text fields (those of `allowed`) and one file part `file`, in any order, the file
- * onto disk. The caller disposes of the file. Nothing is left when it throws.
+ * Reads a multipart/form-data body of text fields (those of `allowed`) and parts `file`, in any order, the files onto
+ * disk. The caller disposes of the area. Nothing is left when it throws.
  * @throws AppError `unsupported_media_type`, `invalid_request`, `unknown_field`, `payload_too_large`
  */
 export async function readUploadForm(
   request: IncomingMessage,
   allowed: ReadonlySet<string>,
-  fileBytesMax: number,
+  limits: FormLimits,
 ): Promise<UploadForm> {
-  const reader = createReader(request, allowed, fileBytesMax);
+  const busboy = openBusboy(request);
+  const area = await openSpoolArea();
+  const reader = readParts(request, busboy, area, allowed, limits);
   await reader.done;
   if (reader.fault() !== undefined) await discardRest(request);
-  const file = await reader.file();
+  const parts = await Promise.all(reader.parts);
   const fault = reader.fault();
-  if (fault === undefined && file !== undefined) return { fields: reader.fields, file };
-  await file?.dispose();
+  const isWhole = parts.length > 0 && parts.every((part) => part !== undefined);
+  if (fault === undefined && isWhole) return { fields: reader.fields, parts, area };
+  await area.dispose();
   throw (
     fault ??
     new AppError('invalid_request', 'The form has no part `file`; send the model as -F file=@model.onnx.')
   );
 }
 
-function createReader(request: IncomingMessage, allowed: ReadonlySet<string>, fileBytesMax: number) {
-  const busboy = openBusboy(request);
+function readParts(
+  request: IncomingMessage,
+  busboy: BusboyInstance,
+  area: SpoolArea,
+  allowed: ReadonlySet<string>,
+  { filesBytesMax, filesMax }: FormLimits,
+) {
   const fields = new Map<string, string>();
+  const parts: Promise<UploadedPart | undefined>[] = [];
   let first: AppError | undefined;
-  let part: BusboyFileStream | undefined;
-  let spooled: Promise<SpooledFile | undefined> = Promise.resolve(undefined);
+  let current: BusboyFileStream | undefined;
+  let bytesLeft = filesBytesMax;
   const { promise: done, resolve: end } = Promise.withResolvers<void>();
 
   /** Keeps the first fault and stops parsing. */
   const fail = (fault: AppError): void => {
     first ??= fault;
     request.unpipe(busboy);
-    part?.destroy(first);
+    current?.destroy(first);
     busboy.destroy();
     end();
   };
   const refuse = (message: string): void => fail(new AppError('invalid_request', message));
+  const tooLarge = (): AppError =>
+    new AppError('payload_too_large', `The model is over the bound of ${filesBytesMax} bytes.`, {
+      details: { limitBytes: filesBytesMax },
+    });
+
+  async function keep(name: string, stream: BusboyFileStream): Promise<UploadedPart | undefined> {
+    try {
+      // asked for when its turn comes, for the parts before it count too
+      const counted = (async function* () {
+        for await (const chunk of stream) {
+          bytesLeft -= (chunk as Buffer).length;
+          if (bytesLeft < 0) throw tooLarge();
+          yield chunk as Buffer;
+        }
+      })();
+      return { name, file: await area.add(counted, filesBytesMax, tooLarge) };
+    } catch (error) {
+      fail(
+        isAppError(error)
+          ? error
+          : new AppError('invalid_request', 'The file part ends too early.', { cause: error }),
+      );
+      return undefined;
+    }
+  }
 
   busboy.on('field', (name, value, isNameCut, isValueCut) => {
     if (isNameCut || !allowed.has(name)) return fail(unknownField(name, allowed));
@@ -63,22 +111,15 @@ function createReader(request: IncomingMessage, allowed: ReadonlySet<string>, fi
     if (fields.has(name)) return refuse(`The field ${name} comes twice.`);
     fields.set(name, value);
   });
-  busboy.on('file', (name, stream) => {
+  busboy.on('file', (name, stream, fileName) => {
     // an error before anybody reads the part must not end the process
     stream.on('error', () => undefined);
     if (name !== 'file') fail(unknownField(name, new Set(['file'])));
-    if (part !== undefined) refuse('The form has two files; send one model file.');
+    if (parts.length >= filesMax) refuse(`The form has more than ${filesMax} files.`);
     // what was in hand when the first fault came is still parsed
     if (first !== undefined) return void stream.destroy();
-    part = stream;
-    spooled = spoolFile(stream, fileBytesMax).catch((error: unknown) => {
-      fail(
-        isAppError(error)
-          ? error
-          : new AppError('invalid_request', 'The file part ends too early.', { cause: error }),
-      );
-      return undefined;
-    });
+    current = stream;
+    parts.push(keep(fileName ?? '', stream));
   });
   busboy.on('fieldsLimit', () => refuse(`The form has more than ${FIELDS_MAX} fields.`));
   busboy.on('finish', end);
@@ -90,7 +131,7 @@ function createReader(request: IncomingMessage, allowed: ReadonlySet<string>, fi
     if (!request.complete) refuse('The upload was cut off; nothing was kept.');
   });
   request.pipe(busboy);
-  return { fields, done, file: () => spooled, fault: () => first };
+  return { fields, parts, done, fault: () => first };
 }
 
 /** Lets the sender finish a body that was refused, within bounds: many clients read the answer only then. */

@@ -3,63 +3,85 @@ import type { FileHandle } from 'node:fs/promises';
 import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { AppError } from '@millrace/contracts';
+import { Readable } from 'node:stream';
+import type { AppError } from '@millrace/contracts';
 
-/** A received file on disk, without a name: it vanishes with `dispose` or with the process. */
+/** A received file on disk; it is readable until its area is disposed of. */
 export type SpooledFile = {
   readonly sha256: string;
   readonly sizeBytes: number;
   /** The whole file in memory. */
   bytes(): Promise<Buffer>;
-  stream(): Readable;
+  /** Bytes `from` to `to`, by default all. */
+  stream(from?: number, to?: number): Readable;
+};
+
+/** Where the files of one upload are kept: a file without a name, which vanishes with `dispose` or with the process. */
+export type SpoolArea = {
+  /** Keeps a stream, hashed on the way; throws what `tooLarge` makes over `bytesMax`, and the stream's own error. */
+  add(source: AsyncIterable<Buffer>, bytesMax: number, tooLarge: () => AppError): Promise<SpooledFile>;
   dispose(): Promise<void>;
 };
 
-/**
- * Writes a stream to disk while it is hashed; a stream that fails leaves nothing behind.
- * @throws AppError `payload_too_large` over `maxBytes`, and the stream's own error
- */
-export async function spoolFile(source: Readable, maxBytes: number): Promise<SpooledFile> {
-  const path = join(tmpdir(), `millrace-upload-${randomUUID()}`);
-  const handle = await open(path, 'wx+', 0o600);
-  try {
-    await unlink(path);
-    const { sha256, sizeBytes } = await write(source, handle, maxBytes);
-    return {
-      sha256,
-      sizeBytes,
-      bytes: async () => {
-        const buffer = Buffer.allocUnsafe(sizeBytes);
-        for (let at = 0; at < sizeBytes; ) {
-          const { bytesRead } = await handle.read(buffer, at, sizeBytes - at, at);
-          if (bytesRead === 0) throw new Error('A spooled upload became shorter.');
-          at += bytesRead;
-        }
-        return buffer;
-      },
-      stream: () => handle.createReadStream({ start: 0, autoClose: false }),
-      dispose: () => handle.close(),
-    };
-  } catch (error) {
-    await handle.close();
-    throw error;
+const READ_BYTES = 256 * 1024;
+
+async function* readRange(handle: FileHandle, from: number, to: number): AsyncGenerator<Buffer> {
+  for (let at = from; at < to; ) {
+    const piece = Buffer.allocUnsafe(Math.min(READ_BYTES, to - at));
+    const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+    if (bytesRead === 0) throw new Error('A spooled upload became shorter.');
+    at += bytesRead;
+    yield piece.subarray(0, bytesRead);
   }
 }
 
-async function write(source: Readable, handle: FileHandle, maxBytes: number) {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  for await (const piece of source) {
-    const chunk = piece as Buffer;
-    sizeBytes += chunk.length;
-    if (sizeBytes > maxBytes) {
-      throw new AppError('payload_too_large', `The model file is over the bound of ${maxBytes} bytes.`, {
-        details: { limitBytes: maxBytes },
-      });
+/** Opens an empty area in the folder for temporary files. */
+export async function openSpoolArea(): Promise<SpoolArea> {
+  const path = join(tmpdir(), `millrace-upload-${randomUUID()}`);
+  const handle = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  let end = 0;
+  /** One file after the other: each lies in one piece. */
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function append(
+    source: AsyncIterable<Buffer>,
+    bytesMax: number,
+    tooLarge: () => AppError,
+  ): Promise<SpooledFile> {
+    const hash = createHash('sha256');
+    const start = end;
+    for await (const chunk of source) {
+      if (end + chunk.length - start > bytesMax) throw tooLarge();
+      hash.update(chunk);
+      for (let done = 0; done < chunk.length; )
+        done += (await handle.write(chunk, done, chunk.length - done, end + done)).bytesWritten;
+      end += chunk.length;
     }
-    hash.update(chunk);
-    await handle.writeFile(chunk);
+    const sizeBytes = end - start;
+    const stream = (from = 0, to = sizeBytes): Readable =>
+      Readable.from(readRange(handle, start + from, start + to), { objectMode: false });
+    return {
+      sha256: hash.digest('hex'),
+      sizeBytes,
+      bytes: async () => {
+        const parts: Buffer[] = [];
+        for await (const piece of readRange(handle, start, start + sizeBytes)) parts.push(piece);
+        return Buffer.concat(parts, sizeBytes);
+      },
+      stream,
+    };
   }
-  return { sha256: hash.digest('hex'), sizeBytes };
+
+  return {
+    add(source, bytesMax, tooLarge) {
+      const work = turn.then(() => append(source, bytesMax, tooLarge));
+      turn = work.catch(() => undefined);
+      return work;
+    },
+    async dispose() {
+      await turn;
+      await handle.close();
+    },
+  };
 }

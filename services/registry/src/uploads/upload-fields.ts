@@ -20,6 +20,7 @@ export const uploadFields: ReadonlySet<string> = new Set([
 export type UploadRequest = {
   readonly modelId: string;
   readonly version: string;
+  readonly framework: 'onnx' | 'tensorflow';
   readonly stage: Stage;
   readonly inputSchema: string | undefined;
   readonly outputSchema: string | undefined;
@@ -35,7 +36,7 @@ export function readUploadFields(fields: ReadonlyMap<string, string>): UploadReq
   const modelId = required(fields, 'modelId');
   const version = required(fields, 'version');
   assertNames(modelId, version);
-  assertFramework(required(fields, 'framework'));
+  const framework = frameworkOf(required(fields, 'framework'));
   const stage = fields.get('stage') ?? 'development';
   if (!Value.Check(StageSchema, stage))
     throw new AppError('invalid_request', 'stage must be development, staging, production or archived.');
@@ -45,6 +46,7 @@ export function readUploadFields(fields: ReadonlyMap<string, string>): UploadReq
   return {
     modelId,
     version,
+    framework,
     stage,
     inputSchema: jsonObject(fields, 'inputSchema'),
     outputSchema: jsonObject(fields, 'outputSchema'),
@@ -60,14 +62,12 @@ function required(fields: ReadonlyMap<string, string>, name: string): string {
   return value;
 }
 
-function assertFramework(framework: string): void {
-  if (framework === 'onnx') return;
-  throw framework === 'tensorflow'
-    ? new AppError(
-        'unsupported_framework',
-        'TensorFlow models are served as ONNX: convert the SavedModel with POST /v1/conversions, then upload the .onnx file with framework=onnx.',
-      )
-    : new AppError('unsupported_framework', 'framework must be onnx; convert other models to ONNX first.');
+function frameworkOf(framework: string): UploadRequest['framework'] {
+  if (framework === 'onnx' || framework === 'tensorflow') return framework;
+  throw new AppError(
+    'unsupported_framework',
+    'framework must be onnx or tensorflow; convert other models to ONNX first.',
+  );
 }
 
 /** Postgres keeps no NUL in texts. */

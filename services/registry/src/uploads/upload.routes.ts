@@ -1,7 +1,8 @@
-import { AppError } from '@millrace/contracts';
+import { AppError, Uuid } from '@millrace/contracts';
 import { defaultOnnxLimits } from '@millrace/onnx';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
+import { archiveLimits } from './archive/archive-files.ts';
 import { readUploadForm } from './multipart.ts';
 import type { UploadService } from './upload.service.ts';
 import { readUploadFields, uploadFields } from './upload-fields.ts';
@@ -16,7 +17,19 @@ const UploadReply = Type.Object({
   uploadedAt: Type.Integer({ description: 'Unix time in ms.' }),
 });
 
-/** `POST /model/upload`: a model as multipart/form-data; 201 for a new version, 200 for the same bytes again. */
+/** A conversion that is under way: `Location` says where it stands. */
+const ImportReply = Type.Object({
+  success: Type.Literal(true),
+  modelId: Type.String(),
+  version: Type.String(),
+  uploadedAt: Type.Integer({ description: 'Unix time in ms.' }),
+  importId: Uuid,
+});
+
+/**
+ * `POST /model/upload`: a model as multipart/form-data; 201 for a new version, 200 for the same bytes again, 202 with
+ * the address of the import when it is converted and that takes longer, or the caller prefers `respond-async`.
+ */
 export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp) => Promise<void> {
   const fileBytesMax = defaultOnnxLimits.modelBytesMax;
   return async function registerUploadRoutes(app) {
@@ -33,19 +46,29 @@ export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp
             operationId: 'uploadModel',
             tags: ['models'],
             consumes: ['multipart/form-data'],
-            response: { 200: UploadReply, 201: UploadReply },
+            response: { 200: UploadReply, 201: UploadReply, 202: ImportReply },
           } as never,
         },
         async (request, reply) => {
           assertSize(request.headers['content-length'], fileBytesMax);
           // whatever is refused half way leaves bytes on the connection that nobody reads
           void reply.header('connection', 'close');
-          const form = await readUploadForm(request.raw, uploadFields, fileBytesMax);
+          const limits = { filesBytesMax: fileBytesMax, filesMax: archiveLimits.filesMax };
+          const form = await readUploadForm(request.raw, uploadFields, limits);
           try {
             const fields = readUploadFields(form.fields);
             const by = { ...request.principal, requestId: request.id };
-            const { model, version, isReused } = await options.uploads.upload(fields, form.file, by);
+            const isAsync = prefersAsync(request.headers.prefer);
+            const outcome = await options.uploads.upload(fields, form, by, isAsync);
             void reply.removeHeader('connection');
+            if (isAsync) void reply.header('preference-applied', 'respond-async');
+            if ('importing' in outcome) {
+              const { id, model: modelId, label: version, createdAt } = outcome.importing;
+              void reply.code(202).header('location', `/v1/imports/${id}`);
+              const uploadedAt = createdAt.getTime();
+              return await reply.send({ success: true, modelId, version, uploadedAt, importId: id } as never);
+            }
+            const { model, version, isReused } = outcome.registered;
             return await reply.code(isReused ? 200 : 201).send({
               success: true,
               modelId: model.name,
@@ -53,12 +76,17 @@ export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp
               uploadedAt: version.createdAt.getTime(),
             } as never);
           } finally {
-            await form.file.dispose();
+            await form.area.dispose();
           }
         },
       );
     });
   };
+}
+
+/** RFC 7240: the caller does not want to wait. */
+function prefersAsync(prefer: string | string[] | undefined): boolean {
+  return [prefer ?? []].flat().some((text) => /(^|,)\s*respond-async\s*(;|,|$)/i.test(text));
 }
 
 function assertSize(contentLength: string | undefined, fileBytesMax: number): void {

@@ -57,7 +57,7 @@ export function createVersionTables<Name extends string>(schema: PgSchema<Name>)
         .notNull()
         .references(() => packages.packageDigest),
       modelDigest: text('model_digest').notNull(),
-      /** SHA-256 of the ONNX file as it came; decides whether two uploads are the same. */
+      /** SHA-256 of the ONNX file as it came, or of the list of other files; decides whether two uploads are the same. */
       graphSha256: text('graph_sha256').notNull(),
       servingFile: text('serving_file').notNull(),
       inputs: jsonb().$type<readonly TensorSpec[]>().notNull(),

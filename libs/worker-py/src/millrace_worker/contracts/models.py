@@ -116,6 +116,7 @@ class Source(Model):
             alias="trainingJobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
         ),
     ] = None
+    format: Literal["saved_model", "keras", "tfjs_graph"] | None = None
     files: Annotated[list[ArtifactRef], Field(max_length=10000, min_length=1)]
 
 
@@ -295,6 +296,18 @@ class LoadVersionRequest(Model):
             alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
         ),
     ]
+
+
+class ModelImportConversionRequested(Model):
+    """
+    An upload is to be converted before it becomes a model version.
+    """
+
+    import_id: Annotated[
+        str, Field(alias="importId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    tenant: str
+    spec: ConvertSpec
 
 
 class ModelVersionLoaded(Model):

@@ -1,0 +1,10 @@
+import Type from 'typebox';
+import { ConvertSpec } from '../jobs/specs.ts';
+import { Uuid } from '../primitives.ts';
+import { defineEvent } from './define-event.ts';
+
+export const ModelImportConversionRequested = defineEvent({
+  name: 'model-import.conversion-requested',
+  doc: 'An upload is to be converted before it becomes a model version.',
+  data: Type.Object({ importId: Uuid, tenant: Type.String(), spec: ConvertSpec }),
+});

@@ -15,9 +15,9 @@ let serving: Serving;
 
 beforeAll(async () => {
   serving = await startServing({
-    MILLRACE_HOST_MEMORY_BYTES_MAX: String(500 * MIB),
+    MILLRACE_HOST_MEMORY_BYTES_MAX: String(250 * MIB),
     MILLRACE_PREDICT_OUTPUT_BYTES_MAX: String(8 * MIB),
-    MILLRACE_RUN_TIMEOUT_MS: '6000',
+    MILLRACE_RUN_TIMEOUT_MS: '10000',
     MILLRACE_LOAD_TIMEOUT_MS: '8000',
   });
   await serving.registry.add('rows', fixture('classifier'));

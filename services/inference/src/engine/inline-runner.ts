@@ -5,12 +5,12 @@ import type { RuntimeSession } from './runtime-session.ts';
 
 /**
  * Runs a fast model in this process; `residentBytes` was measured when it was probed in a host. A request of more than
- * `rowsMax` rows is run piece by piece, with a turn of the event loop between them; undefined never divides.
+ * `rowsMax` rows is run piece by piece, with a turn of the event loop between them; undefined never divides. Up to
+ * `runsMax` runs are begun in one turn, which takes as long as they do together.
  */
 export function createInlineRunner(
   session: RuntimeSession,
-  residentBytes: number,
-  rowsMax: number | undefined,
+  { residentBytes, rowsMax, runsMax }: { residentBytes: number; rowsMax?: number; runsMax: number },
 ): Runner {
   let isClosed = false;
   let busy = 0;
@@ -32,7 +32,7 @@ export function createInlineRunner(
   return {
     placement: 'inline',
     state: () => (isClosed ? 'closed' : 'ready'),
-    capacity: () => (isClosed || busy > 0 ? 0 : 1),
+    capacity: () => (isClosed ? 0 : Math.max(0, runsMax - busy)),
     fault: () => undefined,
     async run(inputs, outputs) {
       busy += 1;

@@ -2,6 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import type { ResolvedVersion } from '@millrace/contracts';
 import type { ModelSignature } from '../tensors/tensor.ts';
 import { hasBatchAxis } from '../tensors/tensor.ts';
+import { createDividedRunner } from './divided-runner.ts';
+import type { Host } from './host.ts';
 import type { Measurement } from './host-protocol.ts';
 import type { HostBounds } from './hosted-runner.ts';
 import { createHostedRunner } from './hosted-runner.ts';
@@ -11,12 +13,14 @@ import { probeInHost } from './probe.ts';
 import type { QueueLimits, RequestQueue } from './request-queue.ts';
 import { createRequestQueue } from './request-queue.ts';
 import type { Runner } from './runner.ts';
-import type { GraphFile } from './runtime-session.ts';
+import type { GraphFile, RuntimeSession } from './runtime-session.ts';
 import { openSession } from './runtime-session.ts';
 import type { SpareHosts } from './spare-host.ts';
 
 /** A run of several rows inline may take about this many times the bound of a single row. */
 const INLINE_BATCH_FACTOR = 7;
+/** Runs that are begun in one turn of the loop, however short they are. */
+const RUNS_MAX = 32;
 
 export type EngineOptions = {
   readonly spares: SpareHosts;
@@ -31,8 +35,6 @@ export type EngineOptions = {
   readonly isInlineAllowed: boolean;
   /** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
   readonly inlineRunMsMax: number;
-  /** Rows of the largest request. */
-  readonly requestRowsMax: number;
   /** Where figures of a graph come from; without it this process loads it into a spare host itself. */
   readonly probe?: (graph: GraphFile) => Promise<ProbeReply>;
   log(message: string, fields: Record<string, unknown>): void;
@@ -75,7 +77,7 @@ function inlineReason(
   signature: ModelSignature,
   isUnbounded: boolean,
   measured: Measurement,
-  { inlineRunMsMax: rowMsMax, requestRowsMax: rowsMax }: EngineOptions,
+  rowMsMax: number,
 ): { isFast: boolean; reason: string } {
   const row = `a row takes ${measured.rowMs.toFixed(3)} ms`;
   if (measured.rowMs > rowMsMax) return { isFast: false, reason: `${row}, over ${rowMsMax} ms` };
@@ -83,21 +85,33 @@ function inlineReason(
     const reason = 'the graph has loops or sizes in its values, so time and memory of a run depend on them';
     return { isFast: false, reason };
   }
-  const largestMs = ((measured.batchMs ?? Infinity) / measured.batchRows) * rowsMax;
-  if (hasBatchAxis(signature) && measured.rowsJoinedMax < 2 && largestMs > rowMsMax * INLINE_BATCH_FACTOR) {
-    const reason = `a run of joined rows answers otherwise, so one of ${rowsMax} rows cannot be cut into pieces`;
-    return { isFast: false, reason };
-  }
   if (!hasBoundedRows(signature)) return { isFast: false, reason: 'the size of a row is not fixed' };
   return { isFast: true, reason: `${row}, at most ${rowMsMax} ms` };
 }
 
-/** Rows of one inline run: as many as were compared and take about the time that a run may hold up the loop. */
-function inlineRows(measured: Measurement, rowMsMax: number): number {
-  const joinedRowMs =
-    (measured.batchMs ?? measured.rowMs) / (measured.batchMs === null ? 1 : measured.batchRows);
-  const affordable = Math.floor((rowMsMax * INLINE_BATCH_FACTOR) / Math.max(joinedRowMs, 1e-4));
-  return Math.max(1, Math.min(measured.rowsJoinedMax, affordable));
+/** Time that a row takes among others (ms); that of a row alone where several failed. */
+const joinedRowMs = ({ batchMs, batchRows, rowMs }: Measurement): number =>
+  batchMs === null ? rowMs : batchMs / batchRows;
+
+/** How many runs or rows of `eachMs` hold up the loop for as long as they may. */
+const affordable = (eachMs: number, rowMsMax: number): number =>
+  Math.max(1, Math.floor((rowMsMax * INLINE_BATCH_FACTOR) / Math.max(eachMs, 1e-4)));
+
+/** A model that runs inline, whatever the size of a request. */
+function placeInline(
+  session: RuntimeSession,
+  { signature, measurement, residentBytes }: Probe,
+  rowMsMax: number,
+  openHosts: () => Promise<Runner>,
+): Runner {
+  const rows = affordable(joinedRowMs(measurement), rowMsMax);
+  const runsMax = measurement.isBatched ? 1 : Math.min(RUNS_MAX, affordable(measurement.rowMs, rowMsMax));
+  if (!hasBatchAxis(signature)) return createInlineRunner(session, { residentBytes, runsMax });
+  // rows that see each other stay together
+  if (measurement.rowsJoinedMax < 2)
+    return createDividedRunner(createInlineRunner(session, { residentBytes, runsMax }), rows, openHosts);
+  const rowsMax = Math.min(measurement.rowsJoinedMax, rows);
+  return createInlineRunner(session, { residentBytes, runsMax, rowsMax });
 }
 
 async function place(
@@ -106,9 +120,19 @@ async function place(
   options: EngineOptions,
 ): Promise<{ runner: Runner; reason: string }> {
   const { host, measurement, residentBytes } = probe;
+  const openHosts = (hosts: number, first?: Host): Promise<Runner> =>
+    createHostedRunner({
+      ...(first !== undefined && { first }),
+      graph,
+      hosts,
+      threads: options.threadsPerHost,
+      bounds: options.bounds,
+      residentBytes,
+      log: options.log,
+    });
   const { isFast, reason } =
     graph.weights === undefined
-      ? inlineReason(probe.signature, probe.isUnbounded, measurement, options)
+      ? inlineReason(probe.signature, probe.isUnbounded, measurement, options.inlineRunMsMax)
       : { isFast: false, reason: 'TensorFlow.js is in memory in model hosts only' };
   if (isFast && options.isInlineAllowed) {
     const session = await openSession(graph, { threads: 1, outputBytesMax: options.bounds.outputBytesMax });
@@ -116,20 +140,9 @@ async function place(
       await host.unload(options.bounds.loadMs);
       options.spares.giveBack(host);
     }
-    // rows that see each other stay together
-    const isDivisible = hasBatchAxis(probe.signature) && measurement.rowsJoinedMax > 1;
-    const rowsMax = isDivisible ? inlineRows(measurement, options.inlineRunMsMax) : undefined;
-    return { runner: createInlineRunner(session, residentBytes, rowsMax), reason };
+    return { runner: placeInline(session, probe, options.inlineRunMsMax, () => openHosts(1)), reason };
   }
-  const runner = await createHostedRunner({
-    ...(host !== undefined && { first: host }),
-    graph,
-    hosts: options.hostsPerModel,
-    threads: options.threadsPerHost,
-    bounds: options.bounds,
-    residentBytes,
-    log: options.log,
-  });
+  const runner = await openHosts(options.hostsPerModel, host);
   return { runner, reason: isFast ? 'inline runs are switched off' : reason };
 }
 

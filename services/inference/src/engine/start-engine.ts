@@ -46,7 +46,6 @@ export function startEngine(config: InferenceConfig, log: Log): EngineOptions {
     threadsPerHost: config.threadsPerHost,
     isInlineAllowed: true,
     inlineRunMsMax: config.inlineRunMsMax,
-    requestRowsMax: config.rowsMax,
     log,
   };
 }

@@ -31,7 +31,6 @@ const engine: EngineOptions = {
   threadsPerHost: 1,
   isInlineAllowed: true,
   inlineRunMsMax: 0.15,
-  requestRowsMax: 4_096,
   log: () => undefined,
 };
 const opened: ServedModel[] = [];
@@ -112,6 +111,27 @@ describe('placement and batching', () => {
     const both = floats('x', [2, 3], [1, 2, 3, 3, 4, 5]);
     const { outputs } = await model.queue.submit({ inputs: [both], rows: 2, deadlineMs: 5_000 });
     expect(Array.from(outputs[0]?.data as Float32Array)).toEqual([-1, -1, -1, 1, 1, 1]);
+  });
+
+  test('a request that would hold up the loop and cannot be divided goes to a host', async () => {
+    const model = await open('centred');
+    expect(model.runner.pids()).toEqual([]);
+    const rows = 200_000;
+    const data = Array.from({ length: rows * 3 }, (_, i) => (i < 3 ? 1 : 0));
+    const large = { inputs: [floats('x', [rows, 3], data)], rows, deadlineMs: 20_000 };
+    const small = { inputs: [floats('x', [1, 3], [1, 2, 3])], rows: 1, deadlineMs: 20_000 };
+    const [first, second, beside] = await Promise.all(
+      [large, large, small].map((request) => model.queue.submit(request)),
+    );
+    // the mean of all rows is taken off each: they were not divided
+    const mean = 1 / rows;
+    const values = Array.from(first?.outputs[0]?.data as Float32Array);
+    expect(values[0]).toBeCloseTo(1 - mean, 5);
+    expect(values.at(-1)).toBeCloseTo(-mean, 7);
+    expect(values.at(-1)).toBeLessThan(0);
+    expect(second?.outputs).toEqual(first?.outputs);
+    expect(Array.from(beside?.outputs[0]?.data as Float32Array)).toEqual([0, 0, 0]);
+    expect(model.runner.pids()).toHaveLength(1);
   });
 
   test('a slow model runs in a host and does not hold up the event loop', async () => {

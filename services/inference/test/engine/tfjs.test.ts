@@ -32,7 +32,6 @@ const engine: EngineOptions = {
   threadsPerHost: 1,
   isInlineAllowed: true,
   inlineRunMsMax: 1_000,
-  requestRowsMax: 4_096,
   log: () => undefined,
 };
 const opened: ServedModel[] = [];

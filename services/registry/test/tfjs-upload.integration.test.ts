@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Entry } from './support/archives.ts';
 import { tarGzOf, zipOf } from './support/archives.ts';
 import type { RegistryStack } from './support/registry-stack.ts';
-import { getJson, postJson, startRegistryStack } from './support/registry-stack.ts';
+import { getJson, postJson, sendFiles, startRegistryStack } from './support/registry-stack.ts';
 
 const fixtures = new URL('../../inference/test/fixtures/tfjs/', import.meta.url);
 const filesOf = (name: string): Entry[] => {
@@ -27,14 +27,8 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.stop());
 
-async function send(modelId: string, version: string, files: readonly Entry[], framework = 'tensorflow') {
-  const form = new FormData();
-  for (const [name, value] of Object.entries({ modelId, version, framework })) form.append(name, value);
-  for (const { path, bytes } of files)
-    form.append('file', new Blob([bytes as Uint8Array<ArrayBuffer>]), path);
-  const response = await fetch(`${origin}/model/upload`, { method: 'POST', body: form });
-  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
-}
+const send = (modelId: string, version: string, files: readonly Entry[], framework = 'tensorflow') =>
+  sendFiles(origin, { modelId, version, framework }, files);
 
 const packed = (path: string, bytes: Buffer): Entry[] => [{ path, bytes }];
 

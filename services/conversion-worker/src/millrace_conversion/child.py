@@ -1,7 +1,7 @@
 """The idle conversion process: imports everything once, then converts one model that its parent names.
 
 JSON lines. In, on stdin, one command:
-`{"type":"convert","jobId","sourceDir","outDir","opset"?,"tag"?,"signature"?,"tolerance"?}`.
+`{"type":"convert","jobId","sourceDir","outDir","format"?,"opset"?,"tag"?,"signature"?,"tolerance"?}`.
 Out, on the file descriptor MILLRACE_CHILD_FD (default: what stdout was at the start; fds 1 and 2 then both
 go to stderr, so that no library's print can break a line): `ready`, `progress`, `log`, then one of
 `result`, `error`, `stopped`. Exit status 0, 1 or 75. It ends when its parent ends: by PDEATHSIG on Linux,
@@ -31,6 +31,7 @@ from .errors import ConversionError
 from .parity import TOLERANCE_DEFAULT
 from .report import Options, run_conversion
 from .runtime import load, load_all
+from .sources import SourceFormat
 
 EXIT_OK = 0
 EXIT_ERROR = 1
@@ -49,6 +50,7 @@ class ConvertCommand(BaseModel):
     jobId: str = Field(min_length=1, max_length=128)
     sourceDir: Path
     outDir: Path
+    format: SourceFormat = 'saved_model'
     opset: int = OPSET_DEFAULT
     tag: str = Field(TAG_DEFAULT, min_length=1, max_length=64)
     signature: str = Field(SIGNATURE_DEFAULT, min_length=1, max_length=64)
@@ -104,7 +106,7 @@ def convert(command: ConvertCommand, events: Events) -> None:
         step = _STAGES.index(stage)
         events.emit('progress', stage=stage, step=step, totalSteps=len(_STAGES), metrics={})
 
-    options = Options(command.opset, command.tag, command.signature, command.tolerance)
+    options = Options(command.opset, command.tag, command.signature, command.tolerance, command.format)
     report = run_conversion(command.sourceDir, command.outDir, options, progress)
     for layer in report['strippedLayers']:
         events.emit('log', level='info', message=f'Took out augmentation layer {layer}.')

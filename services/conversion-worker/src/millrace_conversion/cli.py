@@ -21,8 +21,9 @@ from .convert import (
     tensor_infos,
 )
 from .errors import ConversionError
-from .report import SAVED_MODEL_FOLDER, Options, find_reference, latency_ms_p50, run_conversion
+from .report import Options, latency_ms_p50, run_conversion
 from .runtime import load
+from .sources import SAVED_MODEL_FOLDER, saved_model_reference
 
 MODELS_DEFAULT = Path('ml/train/models')
 BYTES_MAX = 3_000_000
@@ -91,7 +92,7 @@ def validate(models: Path, options: Options) -> None:
     _say(f'{path}: ONNX checker passed (opset {opset}, IR {model.ir_version})')
     inputs, outputs = tensor_infos(model)
     converted = Converted(model, data, opset, inputs, outputs, [])
-    reference = find_reference(models, options, converted)
+    reference = saved_model_reference(models, options.tag, options.signature, converted)
     measured = parity.measure(data, reference, options.tolerance)
     _say(f'onnxruntime {load("onnxruntime").__version__}: inputs {[i.name for i in inputs]}')
     _say_parity(measured.to_json())

@@ -13,7 +13,7 @@ from onnx import ModelProto, ValueInfoProto
 from .canonical import canonicalise, serialise
 from .errors import ConversionError
 from .runtime import load
-from .saved_model import FrozenSignature, freeze
+from .saved_model import freeze
 
 OPSET_DEFAULT = 17
 OPSET_MIN = 13
@@ -70,6 +70,33 @@ def convert_saved_model(
     Raises `conversion_failed` when it is no SavedModel, the tag or signature is absent, the opset is out of
     13..18, or the graph holds operations that ONNX lacks (the message names them).
     """
+    _prepare(opset, progress)
+    frozen = freeze(source, tag, signature)
+    progress('convert')
+    model = _run_tf2onnx(
+        opset,
+        frozen.graph_def,
+        input_names=frozen.inputs,
+        output_names=frozen.outputs,
+        tensors_to_rename=frozen.names,
+        initialized_tables=frozen.tables,
+    )
+    return _finish(model, opset, frozen.stripped, progress)
+
+
+def convert_tfjs(
+    model_json: Path, *, opset: int = OPSET_DEFAULT, progress: Progress = lambda _stage: None
+) -> Converted:
+    """Converts the TF.js graph model of a model.json, with the names of its signature.
+
+    Raises `conversion_failed` as `convert_saved_model` does.
+    """
+    _prepare(opset, progress)
+    progress('convert')
+    return _finish(_run_tf2onnx(opset, None, tfjs_path=str(model_json)), opset, [], progress)
+
+
+def _prepare(opset: int, progress: Progress) -> None:
     if not OPSET_MIN <= opset <= OPSET_MAX:
         raise ConversionError(
             'conversion_failed', f'Opset {opset} is not supported; choose {OPSET_MIN}..{OPSET_MAX}.'
@@ -77,13 +104,14 @@ def convert_saved_model(
     progress('load')
     load('tf2onnx.convert')
     logging.getLogger('tf2onnx').setLevel(logging.ERROR)
-    frozen = freeze(source, tag, signature)
-    progress('convert')
-    model = canonicalise(_run_tf2onnx(frozen, opset), GRAPH_NAME)
+
+
+def _finish(converted: ModelProto, opset: int, stripped: list[str], progress: Progress) -> Converted:
+    model = canonicalise(converted, GRAPH_NAME)
     progress('check')
     _check(model)
     inputs, outputs = tensor_infos(model)
-    return Converted(model, serialise(model), opset, inputs, outputs, frozen.stripped)
+    return Converted(model, serialise(model), opset, inputs, outputs, stripped)
 
 
 class _ErrorLines(logging.Handler):
@@ -97,7 +125,7 @@ class _ErrorLines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def _run_tf2onnx(frozen: FrozenSignature, opset: int) -> ModelProto:
+def _run_tf2onnx(opset: int, graph_def: Any, **settings: Any) -> ModelProto:
     convert: Any = load('tf2onnx.convert')
     tf = load('tensorflow')
     errors = _ErrorLines()
@@ -105,15 +133,7 @@ def _run_tf2onnx(frozen: FrozenSignature, opset: int) -> ModelProto:
     logger.addHandler(errors)
     try:
         with tf.device('/cpu:0'):
-            model, _ = convert._convert_common(
-                frozen.graph_def,
-                name=GRAPH_NAME,
-                opset=opset,
-                input_names=frozen.inputs,
-                output_names=frozen.outputs,
-                tensors_to_rename=frozen.names,
-                initialized_tables=frozen.tables,
-            )
+            model, _ = convert._convert_common(graph_def, name=GRAPH_NAME, opset=opset, **settings)
     except Exception as error:
         reason = '; '.join(errors.lines) or f'{type(error).__name__}: {error}'
         raise ConversionError('conversion_failed', f'tf2onnx stopped: {reason[:1000]}') from error

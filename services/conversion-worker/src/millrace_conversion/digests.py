@@ -39,6 +39,8 @@ def list_files(folder: Path) -> list[FileEntry]:
     ]
 
 
-def folder_size_bytes(folder: Path) -> int:
-    """Sum of the sizes of the files under `folder`."""
-    return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
+def size_bytes(path: Path) -> int:
+    """Size of a file, or of all files under a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(inner.stat().st_size for inner in path.rglob('*') if inner.is_file())

@@ -7,8 +7,8 @@ class ConversionError(Exception):
     """A failure with a stable `code`; the message says what to do about it.
 
     Codes: `conversion_failed` (the source cannot become ONNX), `parity_failed` (it became ONNX but answers
-    differently), `invalid_command` (the child was asked for something it does not know). None is retryable:
-    the same input fails again.
+    differently), `unsafe_model` (it holds code or operations that touch files), `invalid_command` (the child
+    was asked for something it does not know). None is retryable: the same input fails again.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -114,10 +114,15 @@ def ask_framework(source: Path, tag: str, signature: str, converted: Converted) 
             f'Augmentation was taken out ({", ".join(converted.stripped)}), so the SavedModel has no '
             f'comparable answers; add {SAMPLES_FILE} with inputs and the outputs of the model at inference.',
         )
-    random = np.random.default_rng(0)
-    feeds = {info.name: _random_input(info, random) for info in converted.inputs}
+    feeds = random_feeds(converted)
     answers = run_signature(source, tag, signature, feeds)
     return Reference(feeds, answers, f'SavedModel in TensorFlow {load("tensorflow").__version__}')
+
+
+def random_feeds(converted: Converted) -> Arrays:
+    """Seeded random values for every input; `conversion_failed` for types that are no numbers."""
+    random = np.random.default_rng(0)
+    return {info.name: _random_input(info, random) for info in converted.inputs}
 
 
 def _random_input(info: TensorInfo, random: np.random.Generator) -> NDArray[Any]:

@@ -20,13 +20,12 @@ from .convert import (
     TAG_DEFAULT,
     Converted,
     Progress,
-    convert_saved_model,
 )
-from .digests import folder_size_bytes, sha256_file
+from .digests import sha256_file, size_bytes
 from .runtime import load_all
+from .sources import Choice, SourceFormat, open_source
 
 REPORT_FILE = 'conversion.json'
-SAVED_MODEL_FOLDER = 'saved_model'
 REQUIREMENTS_FILE = Path(__file__).resolve().parents[2] / 'requirements.txt'
 LATENCY_RUNS = 20
 LATENCY_WARM_UPS = 3
@@ -40,6 +39,7 @@ class Options:
     tag: str = TAG_DEFAULT
     signature: str = SIGNATURE_DEFAULT
     tolerance: float = parity_check.TOLERANCE_DEFAULT
+    source_format: SourceFormat = 'saved_model'
 
 
 def environment_digest() -> str:
@@ -48,29 +48,29 @@ def environment_digest() -> str:
 
 
 def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: Progress) -> dict[str, Any]:
-    """Converts `source_dir/saved_model`, checks parity, writes both files to `out_dir` and returns the
-    report.
+    """Converts the model of `source_dir`, checks parity, writes both files to `out_dir`, returns the report.
 
-    Nothing is written unless parity holds. Raises `conversion_failed` and `parity_failed`.
+    Nothing is written unless parity holds. Raises `conversion_failed`, `parity_failed` and `unsafe_model`.
     """
     started = time.monotonic()
-    source = source_dir / SAVED_MODEL_FOLDER
-    converted = convert_saved_model(
-        source, opset=options.opset, tag=options.tag, signature=options.signature, progress=progress
-    )
-    progress('parity')
-    reference = find_reference(source_dir, options, converted)
+    choice = Choice(options.opset, options.tag, options.signature)
+    with open_source(source_dir, options.source_format, choice) as source:
+        converted = source.convert(progress)
+        progress('parity')
+        reference = source.reference(converted)
+        source_bytes = size_bytes(source.path)
     parity = parity_check.measure(converted.data, reference, options.tolerance)
     progress('measure')
     report = {
         'format': 'onnx',
+        'sourceFormat': options.source_format,
         **describe(converted),
         'tag': options.tag,
         'signature': options.signature,
         'strippedLayers': converted.stripped,
         'parity': parity.to_json(),
         'latencyMsP50': latency_ms_p50(converted.data, reference),
-        'sizes': {'onnxBytes': len(converted.data), 'savedModelBytes': folder_size_bytes(source)},
+        'sizes': {'onnxBytes': len(converted.data), 'sourceBytes': source_bytes},
         'digests': {MODEL_FILE: hashlib.sha256(converted.data).hexdigest()},
         'tools': load_all(),
         'environmentDigest': environment_digest(),
@@ -90,16 +90,6 @@ def describe(converted: Converted) -> dict[str, Any]:
         'inputs': [info.to_json() for info in converted.inputs],
         'outputs': [info.to_json() for info in converted.outputs],
     }
-
-
-def find_reference(source_dir: Path, options: Options, converted: Converted) -> parity_check.Reference:
-    """The training export's samples where there are some, else the SavedModel's own answers."""
-    samples = source_dir / parity_check.SAMPLES_FILE
-    if samples.is_file():
-        return parity_check.read_samples(samples, converted)
-    return parity_check.ask_framework(
-        source_dir / SAVED_MODEL_FOLDER, options.tag, options.signature, converted
-    )
 
 
 def latency_ms_p50(data: bytes, reference: parity_check.Reference) -> float:

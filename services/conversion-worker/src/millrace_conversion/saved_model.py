@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import augmentation
+from . import augmentation, unsafe_operations
 from .errors import ConversionError
 from .runtime import load
 
@@ -30,7 +30,7 @@ class FrozenSignature:
 
 def describe_signatures(path: Path) -> dict[str, list[str]]:
     """Signature names by tag set (joined by commas) of the SavedModel at `path`; `conversion_failed` if
-    unreadable.
+    unreadable, `unsafe_model` if it has operations that must not run.
     """
     loader = load('tensorflow.python.saved_model.loader_impl')
     try:
@@ -41,6 +41,7 @@ def describe_signatures(path: Path) -> dict[str, list[str]]:
             f'The source has no readable SavedModel in {path.name}/ ({_first_line(error)}). '
             'Export it with tf.saved_model.save or model.export.',
         ) from error
+    unsafe_operations.check_saved_model(proto)
     return {
         ','.join(sorted(graph.meta_info_def.tags)): sorted(
             name for name in graph.signature_def if not name.startswith('_')

@@ -1,13 +1,23 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Bus } from '@millrace/bus';
 import { connectBus } from '@millrace/bus';
+import { environmentsRoot } from '@millrace/embedded';
 import { generateKeyPair } from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
 import { createStorage } from '@millrace/storage';
-import type { ServiceProcess } from '@millrace/testing';
-import { createTestBucket, createTestDatabase, startNats, startServiceProcess } from '@millrace/testing';
+import type { ServiceProcess, TestProcess } from '@millrace/testing';
+import {
+  createTestBucket,
+  createTestDatabase,
+  startNats,
+  startServiceProcess,
+  startTestProcess,
+} from '@millrace/testing';
+
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
 /** The registry, and inference if asked for, as processes on servers of one test file. */
 export type RegistryStack = {
@@ -18,7 +28,9 @@ export type RegistryStack = {
   readonly databaseUrl: string;
   readonly publicKeyPem: string;
   /** Starts one more process of a service on the same servers. */
-  startReplica(name: 'registry' | 'inference'): Promise<ServiceProcess>;
+  startReplica(name: 'registry' | 'inference' | 'converter'): Promise<ServiceProcess>;
+  /** Starts a worker that does conversions. */
+  startConversionWorker(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -52,11 +64,13 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     MILLRACE_SIGNING_PUBLIC_KEY_FILE: file('registry.pub.pem', keys.publicKeyPem),
   };
   const started: ServiceProcess[] = [];
-  async function start(name: 'registry' | 'inference'): Promise<ServiceProcess> {
-    const own =
-      name === 'registry'
-        ? { MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem) }
-        : { MILLRACE_CACHE_DIR: join(folder, `cache-${started.length}`) };
+  const workers: TestProcess[] = [];
+  async function start(name: 'registry' | 'inference' | 'converter'): Promise<ServiceProcess> {
+    const own = {
+      registry: () => ({ MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem) }),
+      inference: () => ({ MILLRACE_CACHE_DIR: join(folder, `cache-${started.length}`) }),
+      converter: () => ({}),
+    }[name]();
     const service = await startServiceProcess(name, { ...env, ...own, MILLRACE_FRONTS: '2' });
     started.push(service);
     return service;
@@ -78,14 +92,51 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     databaseUrl: database.url,
     publicKeyPem: keys.publicKeyPem,
     startReplica: start,
+    async startConversionWorker() {
+      workers.push(
+        await startTestProcess({
+          name: 'conversion-worker',
+          command: join(environmentsRoot(process.env), 'conversion/bin/python'),
+          args: ['-m', 'millrace_conversion.worker'],
+          env: {
+            ...env,
+            PYTHONPATH: ['libs/worker-py/src', 'services/conversion-worker/src']
+              .map((path) => join(ROOT, path))
+              .join(':'),
+            MILLRACE_NATS_URL: nats.workerUrl,
+            MILLRACE_NATS_INBOX_PREFIX: '_INBOX_worker',
+            MILLRACE_WORKER_POOL: 'cpu',
+            MILLRACE_WORKER_CACHE_DIR: join(folder, 'worker-cache'),
+          },
+          isReady: (log) => log.includes('worker ready'),
+        }),
+      );
+    },
     async stop() {
       await bus.close();
       storage.close();
+      await Promise.all(workers.map((worker) => worker.stop()));
       await Promise.all(started.map((service) => service.stop()));
       await Promise.all([nats.stop(), database.drop(), bucket.drop()]);
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Sends files as parts of one upload; `prefer` is a header. */
+export async function sendFiles(
+  origin: string,
+  fields: Readonly<Record<string, string>>,
+  files: readonly { readonly path: string; readonly bytes: Uint8Array }[],
+  prefer?: string,
+): Promise<{ status: number; body: Record<string, unknown>; headers: Headers }> {
+  const form = uploadForm(fields, undefined);
+  for (const { path, bytes } of files)
+    form.append('file', new Blob([bytes as Uint8Array<ArrayBuffer>]), path);
+  const headers = prefer === undefined ? {} : { prefer };
+  const response = await fetch(`${origin}/model/upload`, { method: 'POST', body: form, headers });
+  const body = (await response.json()) as Record<string, unknown>;
+  return { status: response.status, body, headers: response.headers };
 }
 
 /** An upload form; `file` is left out when undefined. */

@@ -20,7 +20,7 @@ const MEMORY_WATCH_MS = 20;
 const RESIDENT = /^VmRSS:\s+(\d+) kB$/m;
 
 /** Memory of a process; 0 when it is gone. */
-function residentBytesOf(pid: number): number {
+export function residentBytesOf(pid: number): number {
   try {
     return Number(RESIDENT.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
   } catch {

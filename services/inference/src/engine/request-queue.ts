@@ -19,15 +19,15 @@ export type QueueRequest = {
   inputs: readonly Tensor[];
   rows: number;
   /** Outputs wanted, in order; all when absent. */
-  outputs?: readonly string[];
+  outputs?: readonly string[] | undefined;
   /** How long the caller waits (ms). */
   deadlineMs: number;
   /** When the body was complete (`performance.now()`); now when absent. */
   receivedAt?: number;
   /** 1 is run first, `PRIORITY_LEVELS` last; 0, anything over and nothing at all mean `PRIORITY_DEFAULT`. */
-  priority?: number;
+  priority?: number | undefined;
   /** Whether the caller went away: the request is then not run. */
-  isGone?: () => boolean;
+  isGone?: (() => boolean) | undefined;
 };
 
 /** Outputs of one request; `queueMs` before its run, `computeMs` of the run, `joinedRows` in that run. */
@@ -37,9 +37,9 @@ export type QueueAnswer = {
   computeMs: number;
   joinedRows: number;
   /** SHA-256 of the inputs that are large, where the runner made them. */
-  inputDigests?: readonly (string | null)[];
+  inputDigests?: readonly (string | null)[] | undefined;
   /** Of an ensemble. */
-  steps?: readonly StepTime[];
+  steps?: readonly StepTime[] | undefined;
 };
 
 export type QueueStats = {
@@ -112,7 +112,7 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
   }
 
   function take(index: number): Waiting {
-    const [request] = waiting.splice(index, 1) as [Waiting];
+    const request = (index === 0 ? waiting.shift() : waiting.splice(index, 1)[0]) as Waiting;
     stats.bytes -= request.bytes;
     return request;
   }
@@ -171,17 +171,14 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
   /** Hands out the outputs of a run and counts it. */
   function answer(batch: readonly Waiting[], startedAt: number, run: RunResult): void {
     const { computeMs, inputDigests, steps } = run;
-    const found = {
-      ...(batch.length === 1 && inputDigests !== undefined && { inputDigests }),
-      ...(steps !== undefined && { steps }),
-    };
-    const joinedRows = batch.reduce((total, request) => total + request.rows, 0);
+    const isAlone = batch.length === 1;
     let row = 0;
     const parts = batch.map(({ rows }) => {
       const from = row;
       row += rows;
-      return batch.length === 1 ? run.outputs : run.outputs.map((output) => sliceRows(output, from, row));
+      return isAlone ? run.outputs : run.outputs.map((output) => sliceRows(output, from, row));
     });
+    const joinedRows = row;
     const endedAt = performance.now();
     const times = {
       inputMs: run.startedAt - startedAt,
@@ -193,7 +190,14 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     for (const [i, request] of batch.entries()) {
       const queueMs = startedAt - request.queuedAt;
       countAnswer(totals, { rows: request.rows, requestMs: endedAt - request.receivedAt, queueMs }, times);
-      request.resolve({ outputs: parts[i] as Tensor[], queueMs, computeMs, joinedRows, ...found });
+      request.resolve({
+        outputs: parts[i] as Tensor[],
+        queueMs,
+        computeMs,
+        joinedRows,
+        inputDigests: isAlone ? inputDigests : undefined,
+        steps,
+      });
     }
   }
 
@@ -201,9 +205,10 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
     const [first] = batch as [Waiting];
     const startedAt = performance.now();
     try {
-      const inputs = first.inputs.map((_, i) =>
-        joinRows(batch.map((request) => request.inputs[i] as Tensor)),
-      );
+      const inputs =
+        batch.length === 1
+          ? first.inputs
+          : first.inputs.map((_, i) => joinRows(batch.map((request) => request.inputs[i] as Tensor)));
       const run = await runner.run(inputs, first.outputs, batch);
       answer(batch, startedAt, run);
     } catch (error) {
@@ -254,7 +259,11 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
         let place = waiting.length;
         // behind all of its own level
         while (place > 0 && (waiting[place - 1] as Waiting).level > level) place -= 1;
-        waiting.splice(place, 0, { ...request, bytes, level, queuedAt, receivedAt, resolve, reject });
+        const { inputs, rows, outputs, deadlineMs, priority, isGone } = request;
+        const taken = { inputs, rows, outputs, deadlineMs, priority, isGone };
+        const entry = { ...taken, bytes, level, queuedAt, receivedAt, resolve, reject };
+        if (place === waiting.length) waiting.push(entry);
+        else waiting.splice(place, 0, entry);
         sweeper ??= setInterval(sweep, SWEEP_MS).unref();
         schedule();
       });

@@ -9,8 +9,8 @@ export type RunRequest = {
   /** When it began to wait (`performance.now()`), and how long it may (ms). */
   readonly queuedAt: number;
   readonly deadlineMs: number;
-  readonly priority?: number;
-  readonly isGone?: () => boolean;
+  readonly priority?: number | undefined;
+  readonly isGone?: (() => boolean) | undefined;
 };
 
 /** Outputs and the time that the runtime took for them (ms). */
@@ -20,9 +20,9 @@ export type RunResult = {
   /** When the runtime began (`performance.now()` of this process). */
   startedAt: number;
   /** SHA-256 of each large input, where the runner made them beside the run; null for the others. */
-  inputDigests?: readonly (string | null)[];
+  inputDigests?: readonly (string | null)[] | undefined;
   /** Of an ensemble, in the order of their ends. */
-  steps?: readonly StepTime[];
+  steps?: readonly StepTime[] | undefined;
 };
 
 /** How a runner stands: `restarting` after a crash, `quarantined` after too many. */
@@ -39,7 +39,7 @@ export type Runner = {
   /** `requests` are those whose rows are joined in it; a run of one piece cannot be cut short and ignores them. */
   run(
     inputs: readonly Tensor[],
-    outputs?: readonly string[],
+    outputs?: readonly string[] | undefined,
     requests?: readonly RunRequest[],
   ): Promise<RunResult>;
   /** Called whenever capacity or state may have changed other than by the end of a run. */

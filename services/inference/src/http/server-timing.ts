@@ -6,7 +6,7 @@ const shown = (ms: number): number => Math.round(ms * DECIMALS) / DECIMALS;
 
 /** The `Server-Timing` header of a prediction: wait for the model, its run and steps, writing the answer (ms). */
 export function serverTiming(
-  answer: { queueMs: number; computeMs: number; steps?: readonly StepTime[] },
+  answer: { queueMs: number; computeMs: number; steps?: readonly StepTime[] | undefined },
   serialiseMs: number,
 ): string {
   const { queueMs, computeMs, steps } = answer;

@@ -28,23 +28,23 @@ export type Answer = {
   /** Time of the run (ms). */
   computeMs: number;
   /** Of an ensemble. */
-  steps?: readonly StepTime[];
+  steps?: readonly StepTime[] | undefined;
 };
 
 export type PredictionInput = {
   model: RoutedModel;
   inputs: readonly Tensor[];
   /** Outputs wanted; all when absent. */
-  outputs?: readonly string[];
+  outputs?: readonly string[] | undefined;
   /** When the body was complete (`performance.now()`). */
   startedAt: number;
-  deadlineMs?: number;
+  deadlineMs?: number | undefined;
   /** 1 is run first; see the queue. */
-  priority?: number;
-  userId?: string;
-  sessionId?: string;
+  priority?: number | undefined;
+  userId?: string | undefined;
+  sessionId?: string | undefined;
   /** Whether the caller went away: the prediction is dropped where it has not begun. */
-  isGone?: () => boolean;
+  isGone?: (() => boolean) | undefined;
 };
 
 export type PredictionService = {
@@ -85,17 +85,13 @@ export function createPredictionService(deps: {
     if (isHit) metrics.observeHit(version, answer.latencyMs);
     else metrics.observe(version, queued, answer.latencyMs);
     const { inferenceId, latencyMs, confidence } = answer;
-    const caller = {
-      ...(input.userId !== undefined && { userId: input.userId }),
-      ...(input.sessionId !== undefined && { sessionId: input.sessionId }),
-    };
-    const time = new Date().toISOString();
     publisher.record(version, (withInputs) => ({
       inferenceId,
-      time,
+      time: new Date().toISOString(),
       latencyMs,
       confidence,
-      ...caller,
+      ...(input.userId !== undefined && { userId: input.userId }),
+      ...(input.sessionId !== undefined && { sessionId: input.sessionId }),
       inputs: input.inputs.map((tensor, i) => summarise(tensor, queued.inputDigests?.[i], withInputs)),
       outputs: answer.outputs.map((tensor) => summarise(tensor)),
     }));
@@ -147,9 +143,9 @@ export function createPredictionService(deps: {
         rows,
         receivedAt: startedAt,
         deadlineMs,
-        ...(outputs !== undefined && { outputs }),
-        ...(input.priority !== undefined && { priority: input.priority }),
-        ...(input.isGone !== undefined && { isGone: input.isGone }),
+        outputs,
+        priority: input.priority,
+        isGone: input.isGone,
       });
     const caching = policy?.plan.cache;
     if (caching === undefined) return { queued: await submit(), isHit: false };
@@ -174,7 +170,7 @@ export function createPredictionService(deps: {
           latencyMs,
           queueMs,
           computeMs,
-          ...(steps !== undefined && { steps }),
+          steps,
         };
         report(input, answer, ran);
         // what the cache gave says nothing of the version

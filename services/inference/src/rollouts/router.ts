@@ -9,8 +9,8 @@ const HASH_DIGITS = 12;
 export type Caller = {
   /** Names in lower case. */
   readonly headers?: Readonly<Record<string, string | string[] | undefined>>;
-  readonly userId?: string;
-  readonly sessionId?: string;
+  readonly userId?: string | undefined;
+  readonly sessionId?: string | undefined;
 };
 
 /** What decided about a request. */

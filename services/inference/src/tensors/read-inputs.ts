@@ -97,6 +97,8 @@ function readSlow(bytes: Buffer, member: Member, spec: TensorSpec): Tensor {
 
 /** Checks that exactly the inputs of the model are there. Throws `missing_input` or `extra_input`. */
 export function assertInputNames(signature: ModelSignature, names: readonly string[]): void {
+  const [only, ...more] = signature.inputs;
+  if (names.length === 1 && more.length === 0 && names[0] === only?.name) return;
   const known = signature.inputs.map((spec) => spec.name);
   const extra = names.find((name) => !known.includes(name));
   if (extra !== undefined) {
@@ -114,17 +116,18 @@ export function assertInputNames(signature: ModelSignature, names: readonly stri
 /** The one number of rows that all inputs have. Throws `invalid_shape` when they differ, `batch_too_large` over the bound. */
 export function rowCount(signature: ModelSignature, inputs: readonly Tensor[], rowsMax: number): number {
   let count = 1;
-  const rowsOf = new Map<string, number>();
-  signature.inputs.forEach((spec, i) => {
-    if (spec.shape[0] !== null) return;
+  for (const [i, spec] of signature.inputs.entries()) {
+    if (spec.shape[0] !== null) continue;
     const own = inputs[i]?.shape[0] as number;
-    const others = rowsOf.get(spec.rowSymbol ?? '') ?? own;
-    rowsOf.set(spec.rowSymbol ?? '', own);
+    const before = signature.inputs.findIndex(
+      (other) => other.shape[0] === null && other.rowSymbol === spec.rowSymbol,
+    );
+    const others = inputs[before]?.shape[0] as number;
     if (own !== others) {
       throw new AppError('invalid_shape', `Input "${spec.name}" has ${own} rows and another has ${others}.`);
     }
     count = Math.max(count, own);
-  });
+  }
   if (count > rowsMax) {
     throw new AppError(
       'batch_too_large',

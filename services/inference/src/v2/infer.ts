@@ -49,25 +49,16 @@ export function createInfer(
     const body = encoding === undefined ? sent : await decodeBody(sent, encoding, limits.bodyBytesMax);
     const parts = readInferBody(body, headers[HEADER_LENGTH]);
     const { asked } = parts;
-    const { userId, sessionId } = asked;
-    const caller = { ...(userId !== undefined && { userId }), ...(sessionId !== undefined && { sessionId }) };
+    const { userId, sessionId, deadlineMs, priority } = asked;
     const model =
-      service.ready(name, version) ?? (await service.model(name, version, { headers, ...caller }));
+      service.ready(name, version) ?? (await service.model(name, version, { headers, userId, sessionId }));
     const inputs = parts.readTensors(model.served.signature, {
       elementsMax: limits.elementsMax,
       take: memory.take,
     });
     const outputs = wantedOutputs(model, asked);
-    const answer = await service.predict({
-      model,
-      inputs,
-      startedAt,
-      isGone,
-      ...caller,
-      ...(outputs !== undefined && { outputs }),
-      ...(asked.deadlineMs !== undefined && { deadlineMs: asked.deadlineMs }),
-      ...(asked.priority !== undefined && { priority: asked.priority }),
-    });
+    const about = { outputs, deadlineMs, priority, userId, sessionId };
+    const answer = await service.predict({ model, inputs, startedAt, isGone, ...about });
     const answeredAt = performance.now();
     const written = writeReply(model.version, asked, askedOutputs(model, asked, answer.outputs));
     const timing = serverTiming(answer, performance.now() - answeredAt);

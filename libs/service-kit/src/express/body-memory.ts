@@ -15,7 +15,8 @@ export function takeAligned(memory: BodyMemory, length: number, alignedAt: numbe
 }
 
 /**
- * Frees the memory of a piece of a body that was copied and that nobody else holds. Left to the garbage collector, a
+ * Frees the memory of a piece that came straight from a socket, was copied, and that nobody else holds. (Not for pieces of
+ * Node's HTTP parser, which may still be reading in that very memory.) Left to the garbage collector, a
  * megabyte arrives in memory that the processor has not in its cache and that is asked for piece by piece.
  */
 export function freePiece(piece: Buffer): void {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/contracts';
 import type { BodyMemory } from '@millrace/service-kit';
-import { freePiece, takeAligned } from '@millrace/service-kit';
+import { takeAligned } from '@millrace/service-kit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { MemoryPool } from './memory-pool.ts';
 
@@ -53,7 +53,6 @@ export function readBody(
         makeRoom(received + chunk.length);
       chunk.copy(whole, received);
       received += chunk.length;
-      freePiece(chunk);
     });
     payload.on('error', (cause) =>
       reject(new AppError('invalid_request', 'The body did not arrive whole.', { cause })),

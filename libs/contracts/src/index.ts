@@ -1,5 +1,6 @@
 export { AppError, appErrorFrom, isAppError } from './app-error.ts';
-export type { ErrorCode, ErrorKind } from './errors.ts';
+export type { ErrorKind } from './error-kind.ts';
+export type { ErrorCode } from './errors.ts';
 export { errorCatalog, isErrorCode } from './errors.ts';
 export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';

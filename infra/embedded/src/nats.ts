@@ -6,7 +6,7 @@ import { freePort } from './ports.ts';
 import { type ManagedProcess, startProcess } from './process.ts';
 import { serverEnvironment } from './server-environment.ts';
 
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 5_000;
 const PROBE_TIMEOUT_MS = 500;
 

@@ -14,7 +14,7 @@ import { canRead, makeOwnedFolder, type ServerUser, unprivilegedUser } from './u
 const run = promisify(execFile);
 const MAJOR_VERSION = '18';
 const SUPERUSER = 'millrace';
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 const STOP_GRACE_MS = 10_000;
 const PROBE_TIMEOUT_MS = 2_000;
 /** Seven services with pools of ten, tests and tools beside them; an idle connection costs about 2 MB. */

@@ -6,7 +6,7 @@ import { isBucketWritable } from './s3-probe.ts';
 import { identities, securityToml } from './seaweedfs-config.ts';
 import { serverEnvironment } from './server-environment.ts';
 
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 /**
  * Asked to end, the filer waits 15 s for a stream that its own S3 gateway holds open. Its stores are journaled and
  * safe against a kill, so it gets this long to end its requests and is then killed.

@@ -26,7 +26,7 @@ const HOST = '127.0.0.1';
 const DEFAULT_GATEWAY_PORT = 9926;
 const DEFAULT_INFERENCE_PORT = 8081;
 const DEFAULT_GRPC_PORT = 8082;
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 const PROBE_TIMEOUT_MS = 3_000;
 /** A service closes within 25 s by itself. */
 const STOP_GRACE_MS = 27_000;

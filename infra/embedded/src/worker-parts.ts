@@ -8,7 +8,7 @@ import { startProcess } from './process.ts';
 import { type EnvironmentName, ensureEnvironment } from './python-env.ts';
 import { userSettings } from './service-parts.ts';
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 /** A worker hands its job back and writes a last checkpoint before it goes. */
 const STOP_GRACE_MS = 20_000;
 

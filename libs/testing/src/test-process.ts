@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type ManagedProcess, REPOSITORY_ROOT, startProcess } from '@millrace/embedded';
 import { testInfra } from './test-infra.ts';
 
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 180_000;
 const STOP_GRACE_MS = 20_000;
 
 /** What to run for a test. */

@@ -34,7 +34,7 @@ export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & 
   const { config } = loadConfig(InferenceConfig, env);
   const logger = createLogger({ service: SERVICE, level: config.logLevel });
   const tracing = await startTracing({ service: SERVICE, endpoint: config.otlpEndpoint });
-  const metrics = createMetrics({ service: SERVICE });
+  const metrics = createMetrics({ service: SERVICE, loopLookMs: 10 });
   const storage = createStorage({
     endpoint: config.s3Endpoint,
     region: config.s3Region,

@@ -35,7 +35,7 @@ process.on('SIGTERM', () => undefined);
 process.on('disconnect', () => process.exit(0));
 
 const tracing = await startTracing({ service: SERVICE, endpoint: config.otlpEndpoint });
-const metrics = createMetrics({ service: SERVICE });
+const metrics = createMetrics({ service: SERVICE, loopLookMs: 10 });
 const bus = await connectBus({
   url: config.natsUrl,
   name: SERVICE,

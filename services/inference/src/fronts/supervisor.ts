@@ -21,7 +21,7 @@ import { mergeIndexes, mergeStatistics } from './server-face.ts';
 
 const FRONT_MAIN = fileURLToPath(new URL('./front-main.ts', import.meta.url));
 /** A front has this long from its start until it can be asked (ms). */
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 180_000;
 /** A front that is asked to close has this long, then it is killed (ms). */
 const CLOSE_TIMEOUT_MS = 20_000;
 /** First wait before a front is started again; doubled with each end, back to this after a quiet minute (ms). */

@@ -147,6 +147,14 @@ export const InferenceConfig = Type.Object({
     description:
       'A model whose single row takes longer runs in model hosts, so that it does not hold up other requests (ms); 0 puts every model into hosts.',
   }),
+  joinedUlpsMax: Type.Integer({
+    env: 'MILLRACE_JOINED_ULPS_MAX',
+    default: 0,
+    minimum: 0,
+    maximum: 1024,
+    description:
+      'Requests are joined into one run when that pays and each answer is at most this far from the one alone, compared at the load (units in the last place); 0 is the same to the bit.',
+  }),
   hostsPerModel: Type.Integer({
     env: 'MILLRACE_HOSTS_PER_MODEL',
     default: 0,

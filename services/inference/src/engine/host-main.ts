@@ -63,7 +63,8 @@ async function handle(request: HostRequest): Promise<LoadReply | RunReply | Meas
   if (request.type === 'load') return load(request);
   if (session === undefined) throw new Error('The host has no model.');
   if (request.type === 'run') return run(request, session);
-  if (request.type === 'measure') return measure(session, () => process.memoryUsage.rss());
+  if (request.type === 'measure')
+    return measure(session, () => process.memoryUsage.rss(), request.joinedUlpsMax);
   await session.close();
   session = undefined;
   scratch = [];

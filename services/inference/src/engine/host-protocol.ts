@@ -11,7 +11,7 @@ import type { GraphFile, SessionOptions } from './runtime-session.ts';
 export type HostRequest =
   | { id: number; type: 'load'; graph: GraphFile; options: SessionOptions }
   | { id: number; type: 'run'; slot: number; inputs: TensorRef[]; outputs?: string[] }
-  | { id: number; type: 'measure' }
+  | { id: number; type: 'measure'; joinedUlpsMax: number }
   | { id: number; type: 'unload' };
 
 export type HostReply =
@@ -44,7 +44,7 @@ export type Measurement = {
   batchMs: number | null;
   batchRows: number;
   isBatched: boolean;
-  /** Rows of a run whose answers are the same to the bit as alone, as far as compared; 1 when they are not. */
+  /** Rows of a run whose answers are as near to those alone as asked for, as far as compared; 1 when they are not. */
   rowsJoinedMax: number;
   /** Why rows are joined or not. */
   batchReason: string;

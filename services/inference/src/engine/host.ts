@@ -50,7 +50,8 @@ export type Host = {
   freeSlots(): number;
   isAlive(): boolean;
   load(graph: GraphFile, options: SessionOptions, timeoutMs: number): Promise<LoadReply>;
-  measure(timeoutMs: number): Promise<Measurement>;
+  /** `joinedUlpsMax`: how far joined answers may be from single ones, in units in the last place. */
+  measure(timeoutMs: number, joinedUlpsMax: number): Promise<Measurement>;
   /** Throws `model_crashed` when the process ends meanwhile, `deadline_exceeded` when it had to be killed. */
   run(inputs: readonly Tensor[], outputs: readonly string[] | undefined, timeoutMs: number): Promise<HostRun>;
   unload(timeoutMs: number): Promise<void>;
@@ -178,7 +179,8 @@ export async function startHost(timeoutMs: number, memoryBytesMax: number): Prom
     isAlive: () => alive && !isDoomed,
     load: (graph, options, limitMs) =>
       ask<LoadReply>({ type: 'load', graph, options }, 'load the model', limitMs),
-    measure: (limitMs) => ask<Measurement>({ type: 'measure' }, 'warm the model up', limitMs),
+    measure: (limitMs, joinedUlpsMax) =>
+      ask<Measurement>({ type: 'measure', joinedUlpsMax }, 'warm the model up', limitMs),
     unload: async (limitMs) => void (await ask({ type: 'unload' }, 'unload', limitMs)),
     async run(inputs, outputs, limitMs) {
       const index = free.pop();

@@ -1,9 +1,10 @@
 import { allocate } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
-import { elementCount, hasBatchAxis, rawBytes } from '../tensors/tensor.ts';
+import { elementCount, hasBatchAxis } from '../tensors/tensor.ts';
 import type { Measurement } from './host-protocol.ts';
 import { sliceRows } from './join-tensors.ts';
 import type { RuntimeSession } from './runtime-session.ts';
+import { ulpsApart } from './ulps.ts';
 
 /** Rows of the batch that decides whether joining pays. */
 const PROBE_ROWS = 8;
@@ -44,11 +45,6 @@ export function probeInputs(signature: ModelSignature, rows: number): Tensor[] {
   });
 }
 
-function isSame(a: Tensor, b: Tensor): boolean {
-  if (a.dtype === 'string' || b.dtype === 'string') return JSON.stringify(a.data) === JSON.stringify(b.data);
-  return Buffer.compare(rawBytes(a.data), rawBytes(b.data)) === 0;
-}
-
 /** The shortest of some runs (ms): on a busy machine the others tell of the machine, not of the model. */
 async function shortestMs(run: () => Promise<unknown>): Promise<number> {
   let shortest = Infinity;
@@ -61,10 +57,15 @@ async function shortestMs(run: () => Promise<unknown>): Promise<number> {
   return shortest;
 }
 
-type Comparison = { rowsCompared: number; difference?: string };
+/** `ulps` is how far joined answers were from single ones at most, up to `rowsCompared`. */
+type Comparison = { rowsCompared: number; ulps: number; difference?: string };
 
-/** Compares each row of batches with the same row alone, bit by bit, up to the first difference. */
-async function compareWithSingles(session: RuntimeSession, rowMs: number): Promise<Comparison> {
+/** Compares each row of batches with the same row alone, up to the first that is further off than `ulpsMax`. */
+async function compareWithSingles(
+  session: RuntimeSession,
+  rowMs: number,
+  ulpsMax: number,
+): Promise<Comparison> {
   const largest = COMPARED_ROWS.filter((rows, i) => i < 2 || rows * rowMs < COMPARE_BUDGET_MS / 2).at(
     -1,
   ) as number;
@@ -73,27 +74,37 @@ async function compareWithSingles(session: RuntimeSession, rowMs: number): Promi
   for (let row = 0; row < largest; row += 1)
     singles.push(await session.run(all.map((tensor) => sliceRows(tensor, row, row + 1))));
   let rowsCompared = 1;
+  let ulps = 0;
   for (const rows of COMPARED_ROWS.filter((size) => size <= largest)) {
     const together = await session.run(all.map((tensor) => sliceRows(tensor, 0, rows)));
     if (together.some((output) => output.shape[0] !== rows))
-      return { rowsCompared, difference: 'an output has no row for each input row' };
+      return { rowsCompared, ulps, difference: 'an output has no row for each input row' };
+    let most = 0;
     for (let row = 0; row < rows; row += 1) {
-      const different = together.find(
-        (output, i) => !isSame(sliceRows(output, row, row + 1), singles[row]?.[i] as Tensor),
-      );
-      if (different !== undefined)
-        return {
-          rowsCompared,
-          difference: `output "${different.name}" of a row differs when ${rows} rows are joined`,
-        };
+      for (const [i, output] of together.entries()) {
+        const apart = ulpsApart(sliceRows(output, row, row + 1), singles[row]?.[i] as Tensor);
+        most = Math.max(most, apart);
+        if (apart <= ulpsMax) continue;
+        const by = Number.isFinite(apart) ? ` by ${apart} units in the last place` : '';
+        const difference = `output "${output.name}" of a row differs${by} when ${rows} rows are joined`;
+        return { rowsCompared, ulps, difference };
+      }
     }
     rowsCompared = rows;
+    ulps = Math.max(ulps, most);
   }
-  return { rowsCompared };
+  return { rowsCompared, ulps };
 }
 
-/** Warms a model up and decides by measurement whether requests of one turn of the loop are joined. */
-export async function measure(session: RuntimeSession, residentBytes: () => number): Promise<Measurement> {
+/**
+ * Warms a model up and decides by measurement whether requests of one turn of the loop are joined: where that pays and
+ * joined answers are at most `ulpsMax` units in the last place from single ones.
+ */
+export async function measure(
+  session: RuntimeSession,
+  residentBytes: () => number,
+  ulpsMax: number,
+): Promise<Measurement> {
   const start = performance.now();
   const single = probeInputs(session.signature, 1);
   await session.run(single);
@@ -119,7 +130,7 @@ export async function measure(session: RuntimeSession, residentBytes: () => numb
     found.batchMs = await shortestMs(() => session.run(batch));
     const alone = PROBE_ROWS * rowMs;
     const figure = `${PROBE_ROWS} rows joined take ${found.batchMs.toFixed(3)} ms, ${PROBE_ROWS} alone ${alone.toFixed(3)} ms`;
-    const { rowsCompared, difference } = await compareWithSingles(session, rowMs);
+    const { rowsCompared, ulps, difference } = await compareWithSingles(session, rowMs, ulpsMax);
     found.rowsJoinedMax = rowsCompared;
     if (rowsCompared < 2 || (difference !== undefined && rowsCompared < PROBE_ROWS)) {
       found.rowsJoinedMax = 1;
@@ -127,7 +138,8 @@ export async function measure(session: RuntimeSession, residentBytes: () => numb
     }
     if (1 - found.batchMs / alone < GAIN_MIN) return result(`joining does not pay: ${figure}`);
     found.isBatched = true;
-    return result(`answers are the same to the bit up to ${rowsCompared} rows and ${figure}`);
+    const how = ulps === 0 ? 'the same to the bit' : `at most ${ulps} units in the last place off`;
+    return result(`answers are ${how} up to ${rowsCompared} rows and ${figure}`);
   } catch (error) {
     return result(`a batch failed: ${error instanceof Error ? error.message : String(error)}`);
   }

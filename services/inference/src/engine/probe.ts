@@ -31,13 +31,13 @@ const keyOf = ({ sha256, weights = [] }: GraphFile): string =>
  */
 export async function probeInHost(
   graph: GraphFile,
-  options: { spares: SpareHosts; threadsPerHost: number; bounds: HostBounds },
+  options: { spares: SpareHosts; threadsPerHost: number; joinedUlpsMax: number; bounds: HostBounds },
 ): Promise<Probe & { host: Host }> {
   const { loadMs, outputBytesMax } = options.bounds;
   const host = await options.spares.take();
   try {
     const loaded = await host.load(graph, { threads: options.threadsPerHost, outputBytesMax }, loadMs);
-    const measurement = await host.measure(loadMs);
+    const measurement = await host.measure(loadMs, options.joinedUlpsMax);
     const residentBytes = Math.max(0, measurement.residentBytes - host.emptyBytes);
     return { ...loaded, measurement, residentBytes, host };
   } catch (error) {

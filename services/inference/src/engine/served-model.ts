@@ -35,6 +35,8 @@ export type EngineOptions = {
   readonly isInlineAllowed: boolean;
   /** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
   readonly inlineRunMsMax: number;
+  /** How far the answer to joined rows may be from that to a row alone, in units in the last place. */
+  readonly joinedUlpsMax: number;
   /** Where figures of a graph come from; without it this process loads it into a spare host itself. */
   readonly probe?: (graph: GraphFile) => Promise<ProbeReply>;
   log(message: string, fields: Record<string, unknown>): void;

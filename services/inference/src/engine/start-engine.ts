@@ -46,6 +46,7 @@ export function startEngine(config: InferenceConfig, log: Log): EngineOptions {
     threadsPerHost: config.threadsPerHost,
     isInlineAllowed: true,
     inlineRunMsMax: config.inlineRunMsMax,
+    joinedUlpsMax: config.joinedUlpsMax,
     log,
   };
 }

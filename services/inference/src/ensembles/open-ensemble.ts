@@ -44,7 +44,7 @@ function withMembers(whole: Measurement, plan: EnsemblePlan, members: Members): 
 export async function openEnsemble(
   description: PinnedEnsemble,
   members: Members,
-  limits: QueueLimits,
+  { limits, joinedUlpsMax }: { limits: QueueLimits; joinedUlpsMax: number },
 ): Promise<ServedModel> {
   const start = performance.now();
   const plan = planEnsemble(description, (_, index) => (members.get(index) as Member).served.signature);
@@ -56,7 +56,7 @@ export async function openEnsemble(
       (await runPlan(plan, inputs, outputs, askRunners(members))).outputs,
     close: async () => undefined,
   };
-  const whole = await measure(session, () => 0);
+  const whole = await measure(session, () => 0, joinedUlpsMax);
   const measurement = withMembers(whole, plan, members);
   const runner = createEnsembleRunner(plan, members);
   const joinedRowsMax = Math.min(limits.joinedRowsMax, measurement.rowsJoinedMax);

@@ -120,7 +120,7 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
     hold(ids, 1);
     try {
       const members = await loadMembers(description, { resolve: options.resolve, load });
-      const served = await openEnsemble(description, members, engine.limits);
+      const served = await openEnsemble(description, members, engine);
       return { ...served, close: () => served.close().finally(() => hold(ids, -1)) };
     } catch (error) {
       hold(ids, -1);

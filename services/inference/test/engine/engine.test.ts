@@ -30,6 +30,7 @@ const engine: EngineOptions = {
   hostsPerModel: 1,
   threadsPerHost: 1,
   isInlineAllowed: true,
+  joinedUlpsMax: 0,
   inlineRunMsMax: 0.15,
   log: () => undefined,
 };

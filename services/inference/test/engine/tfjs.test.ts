@@ -31,6 +31,7 @@ const engine: EngineOptions = {
   hostsPerModel: 1,
   threadsPerHost: 1,
   isInlineAllowed: true,
+  joinedUlpsMax: 0,
   inlineRunMsMax: 1_000,
   log: () => undefined,
 };

@@ -21,6 +21,8 @@ export type MessageInfo = {
   messageId: string;
   aggregateId: string;
   aggregateVersion: number;
+  /** Whose fact it is; undefined where its publisher did not say. */
+  tenant: string | undefined;
   delivery: number;
 };
 
@@ -46,6 +48,7 @@ function infoOf(message: JsMsg): MessageInfo {
       header(HEADER.id) || header('Nats-Msg-Id') || `${message.info.stream}:${message.info.streamSequence}`,
     aggregateId: header(HEADER.subject),
     aggregateVersion: Number(header(HEADER.aggregateVersion)) || 0,
+    tenant: header(HEADER.tenant) || undefined,
     delivery: message.info.deliveryCount,
   };
 }

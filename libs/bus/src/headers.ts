@@ -12,6 +12,8 @@ export const HEADER = {
   schema: 'ce-dataschema',
   contentType: 'ce-datacontenttype',
   aggregateVersion: 'millrace-aggregate-version',
+  /** Whose fact it is; absent where that is not known, and then only the platform's own tenant hears of it outside. */
+  tenant: 'millrace-tenant',
 } as const;
 
 /** CloudEvents headers of a message, with the trace context of the caller. */
@@ -22,6 +24,7 @@ export function messageHeaders(message: {
   subject: string;
   time: Date;
   aggregateVersion?: number;
+  tenant?: string;
 }): Record<string, string> {
   const headers: Record<string, string> = {
     [HEADER.id]: message.id,
@@ -34,6 +37,7 @@ export function messageHeaders(message: {
   };
   if (message.aggregateVersion !== undefined)
     headers[HEADER.aggregateVersion] = String(message.aggregateVersion);
+  if (message.tenant !== undefined) headers[HEADER.tenant] = message.tenant;
   propagation.inject(context.active(), headers);
   return headers;
 }

@@ -32,6 +32,7 @@ export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
 export { createOutboxRelay } from './outbox-relay.ts';
 export type { DurableSpec, Pull } from './pull.ts';
 export { ensureDurable, startPull } from './pull.ts';
+export { mentionedDigests, serveReferencedDigests } from './referenced-digests.ts';
 export type { RpcMethod } from './rpc.ts';
 export { callRpc, RPC_TIMEOUT_MS, rpcSubject, serveRpc } from './rpc.ts';
 export type { StreamKey } from './streams.ts';

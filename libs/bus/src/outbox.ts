@@ -19,18 +19,21 @@ export type OutboxMessage = {
   aggregateId: string;
   data: unknown;
   headers?: Readonly<Record<string, string>>;
+  tenant?: string;
 };
 
 export type Outbox = {
   /**
    * Adds a fact to the open transaction; the relay publishes it after the commit, in order within its aggregate.
-   * Returns the message id. Asserts that the data fit the event's schema and MAX_PAYLOAD_BYTES.
+   * `tenant` says whose fact it is, so that webhooks of that tenant get it. Returns the message id. Asserts that the data
+   * fit the event's schema and MAX_PAYLOAD_BYTES.
    */
   append<E extends EventDefinition>(
     tx: Executor,
     event: E,
     aggregateId: string,
     data: EventData<E>,
+    options?: { tenant?: string },
   ): Promise<string>;
   /** Adds any other message, such as a job, under a subject of a declared stream. */
   appendMessage(tx: Executor, message: OutboxMessage): Promise<string>;
@@ -84,6 +87,7 @@ export function createOutbox(tables: BusTables, source: string): Outbox {
       subject: message.aggregateId,
       time: new Date(),
       aggregateVersion,
+      ...(message.tenant !== undefined && { tenant: message.tenant }),
     });
     Object.assign(headers, message.headers);
     if (message.schema !== undefined) headers[HEADER.schema] = message.schema;
@@ -100,7 +104,7 @@ export function createOutbox(tables: BusTables, source: string): Outbox {
   }
 
   return {
-    append(tx, event, aggregateId, data) {
+    append(tx, event, aggregateId, data, options) {
       assertValid(event, data);
       return insert(tx, {
         subject: event.subject,
@@ -109,6 +113,7 @@ export function createOutbox(tables: BusTables, source: string): Outbox {
         aggregateId,
         data,
         schema: schemaUri(event),
+        ...options,
       });
     },
     appendMessage: (tx, message) => insert(tx, message),

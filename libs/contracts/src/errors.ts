@@ -1,5 +1,9 @@
+import { bundleErrors } from './bundle-errors.ts';
 import type { ErrorKind } from './error-kind.ts';
+import { identityErrors } from './identity-errors.ts';
 import { modelFileErrors } from './model-file-errors.ts';
+import { trackingErrors } from './tracking-errors.ts';
+import { webhookErrors } from './webhook-errors.ts';
 
 /**
  * The only list of error codes. HTTP answers, dead letters, job failures and the Python workers share it;
@@ -70,12 +74,8 @@ export const errorCatalog = {
     retryable: false,
     doc: 'A request without a key must use a loopback Host and Origin; use 127.0.0.1 or send a key.',
   },
-  key_not_found: { status: 404, retryable: false, doc: 'No API key has this id.' },
-  key_limit_reached: {
-    status: 409,
-    retryable: false,
-    doc: 'There are as many valid API keys as the platform holds; revoke some first.',
-  },
+  ...identityErrors,
+  ...webhookErrors,
   // Models and packages
   model_not_found: { status: 404, retryable: false, doc: 'No model has this name.' },
   version_not_found: { status: 404, retryable: false, doc: 'The model has no such version.' },
@@ -105,10 +105,38 @@ export const errorCatalog = {
     retryable: false,
     doc: 'The rollout of the model sends requests to this version; change or delete the rollout first.',
   },
+  version_in_use: {
+    status: 409,
+    retryable: false,
+    doc: 'The version serves, is in production, or an alias or ensemble points to it; the message says what to change first.',
+  },
+  model_in_use: {
+    status: 409,
+    retryable: false,
+    doc: 'The model cannot be renamed or deleted as it stands; the message says why and what to change first.',
+  },
+  model_conflict: { status: 409, retryable: false, doc: 'A model has this name already; choose another.' },
   stage_not_servable: {
     status: 403,
     retryable: false,
     doc: 'Policy does not allow serving a version at its present stage.',
+  },
+  // Governance
+  approval_required: {
+    status: 403,
+    retryable: false,
+    doc: 'Policy demands approvals that this digest does not have; the message says how many of whom are missing.',
+  },
+  own_approval: {
+    status: 403,
+    retryable: false,
+    doc: 'Who registered a version cannot approve it here; ask somebody else.',
+  },
+  approval_not_found: { status: 404, retryable: false, doc: 'There is no such approval of this version.' },
+  digest_not_allowed: {
+    status: 403,
+    retryable: false,
+    doc: 'Policy lets only digests on the allow-list into this stage, and this one is not on it.',
   },
   // Rollouts
   rollout_not_found: { status: 404, retryable: false, doc: 'The model has no rollout; make one with PUT.' },
@@ -178,7 +206,9 @@ export const errorCatalog = {
     retryable: false,
     doc: 'A row of the hash-chained log was changed, removed or reordered; the message gives its position.',
   },
+  ...bundleErrors,
   ...modelFileErrors,
+  ...trackingErrors,
   // Prediction
   missing_input: { status: 400, retryable: false, doc: 'A named input of the model is absent.' },
   extra_input: { status: 400, retryable: false, doc: 'The model has no input of this name.' },

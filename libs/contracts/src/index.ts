@@ -6,6 +6,7 @@ export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
 export { defineEvent } from './events/define-event.ts';
+export { HistoryAdvanced, ModelVersionRefused } from './events/history.ts';
 export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
 export type { JobEvents } from './events/job.ts';
 export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
@@ -27,6 +28,19 @@ export {
   PipelineSucceeded,
 } from './events/pipeline.ts';
 export { RolloutChanged, RolloutDeleted, RolloutRolledBack } from './events/rollout.ts';
+export {
+  ModelVersionVerificationFailed,
+  VERIFICATION_REFUSED_SUBJECT,
+  VerificationRefusal,
+} from './events/verification.ts';
+export { WebhookDisabled } from './events/webhook.ts';
+export {
+  APPROVALS_REQUIRED_MAX,
+  LiveStage,
+  openPolicy,
+  Policy,
+  PolicySpec,
+} from './governance/policy.ts';
 export { isValidName, newId } from './ids.ts';
 export {
   isTerminal,
@@ -87,3 +101,4 @@ export {
   ResolveVersionRequest,
   resolveVersionMethod,
 } from './rpc/model-serving.ts';
+export { DIGESTS_MAX, referencedDigestsMethod } from './rpc/referenced-digests.ts';

@@ -1,5 +1,6 @@
 import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
+import { HistoryAdvanced, ModelVersionRefused } from './history.ts';
 import { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './job.ts';
 import { ModelImportConversionRequested } from './model-import.ts';
 import {
@@ -18,6 +19,8 @@ import {
   PipelineSucceeded,
 } from './pipeline.ts';
 import { RolloutChanged, RolloutDeleted, RolloutRolledBack } from './rollout.ts';
+import { ModelVersionVerificationFailed } from './verification.ts';
+import { WebhookDisabled } from './webhook.ts';
 
 /** Every fact of the platform; schemas, AsyncAPI and the Python models are generated from it. */
 export const eventCatalog: readonly EventDefinition[] = [
@@ -38,7 +41,11 @@ export const eventCatalog: readonly EventDefinition[] = [
   ModelVersionStageChanged,
   ModelVersionLoaded,
   ModelVersionLoadFailed,
+  ModelVersionVerificationFailed,
+  ModelVersionRefused,
+  HistoryAdvanced,
   RolloutChanged,
   RolloutDeleted,
   RolloutRolledBack,
+  WebhookDisabled,
 ];

@@ -3,14 +3,15 @@ import Type from 'typebox';
 import { Name, Timestamp, Uuid } from '../primitives.ts';
 
 /**
- * A tensor of a prediction: its values as JSON when they are few, as bytes up to 4 KiB, else only its digest and shape.
+ * A tensor of a prediction: its values as JSON when they are few, as bytes up to 4 KiB, else only its shape and digest;
+ * a large one has no digest while its kind comes faster than a process may hash.
  */
 export const TensorSummary = Type.Object({
   name: Type.String(),
   dtype: Type.String(),
   shape: Type.Array(Type.Integer({ minimum: 0 })),
   /** SHA-256 of the little-endian bytes. */
-  sha256: Type.String(),
+  sha256: Type.Optional(Type.String()),
   values: Type.Optional(Type.Array(Type.Union([Type.Number(), Type.String(), Type.Boolean(), Type.Null()]))),
   /** Little-endian bytes, row-major (float16 as its bits, bool as 0 or 1), in place of `values`. */
   data: Type.Optional(Type.String({ contentEncoding: 'base64', maxLength: 8192 })),

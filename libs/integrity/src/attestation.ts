@@ -1,9 +1,10 @@
 import { AppError } from '@millrace/contracts';
-import type { BundleInput, SignatureBundle, TrustedKeys } from './bundle.ts';
+import type { BundleInput, SignatureBundle, SignedBy, VerifyOptions } from './bundle.ts';
 import { openBundle, signBundle } from './bundle.ts';
 import type { Signer } from './keys.ts';
 import type { Statement } from './statement.ts';
 import { decodeStatement, encodeStatement, malformed } from './statement.ts';
+import type { TrustedKeys } from './trust.ts';
 
 /** Signs any in-toto statement (provenance, metadata) as a Sigstore bundle. */
 export function signStatement(statement: Statement, signer: Signer): Promise<SignatureBundle> {
@@ -11,16 +12,17 @@ export function signStatement(statement: Statement, signer: Signer): Promise<Sig
 }
 
 /**
- * Checks a signed statement and returns it with the id of its key. The statement must be of `predicateType`, and its
+ * Checks a signed statement and returns it with who signed. The statement must be of `predicateType`, and its
  * subjects must include every digest of `subjectDigests`. Throws `signature_malformed` (also for another predicate
- * type), `signature_key_unknown`, `signature_invalid`, or `manifest_mismatch` when it speaks about other digests.
+ * type), `signature_key_unknown`, `certificate_untrusted`, `certificate_invalid`, `signature_invalid`, or
+ * `manifest_mismatch` when it speaks about other digests.
  */
 export function verifyStatement(
   bundle: BundleInput,
   trusted: TrustedKeys,
-  expected: { predicateType: string; subjectDigests?: readonly string[] },
-): { statement: Statement; keyId: string } {
-  const { payload, keyId } = openBundle(bundle, trusted);
+  expected: { predicateType: string; subjectDigests?: readonly string[] } & VerifyOptions,
+): { statement: Statement } & SignedBy {
+  const { payload, ...signer } = openBundle(bundle, trusted, expected);
   const statement = decodeStatement(payload);
   if (statement.predicateType !== expected.predicateType) {
     throw malformed(
@@ -34,5 +36,5 @@ export function verifyStatement(
       details: { missing },
     });
   }
-  return { statement, keyId };
+  return { statement, ...signer };
 }

@@ -3,12 +3,13 @@ import type { ArtifactRef } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { artifactPathFault, compareCodePoints, compareComponents } from './artifact-path.ts';
 import { signStatement, verifyStatement } from './attestation.ts';
-import type { BundleInput, SignatureBundle, TrustedKeys } from './bundle.ts';
+import type { BundleInput, SignatureBundle, SignedBy, VerifyOptions } from './bundle.ts';
 import { isSha256 } from './digest.ts';
 import type { Signer } from './keys.ts';
 import type { PackageManifest } from './package-manifest.ts';
 import { createManifest, PACKAGE_FILES_MAX } from './package-manifest.ts';
 import { isObject, malformed, STATEMENT_TYPE } from './statement.ts';
+import type { TrustedKeys } from './trust.ts';
 
 /** Predicate type of OpenSSF Model Signing v1.0. */
 export const MODEL_SIGNATURE_TYPE = 'https://model_signing/signature/v1.0';
@@ -17,7 +18,7 @@ export const MODEL_SIGNATURE_TYPE = 'https://model_signing/signature/v1.0';
 export type FileEntry = Pick<ArtifactRef, 'path' | 'sha256'>;
 
 /** What a valid model signature says. */
-export type VerifiedModel = { readonly rootDigest: string; readonly keyId: string; readonly name: string };
+export type VerifiedModel = SignedBy & { readonly rootDigest: string; readonly name: string };
 
 type Resource = { readonly name: string; readonly digest: string };
 
@@ -29,7 +30,8 @@ export function rootDigest(manifest: PackageManifest): string {
 }
 
 /**
- * Signs a package by OpenSSF Model Signing v1.0 (key method, ECDSA P-256); `name` is informative.
+ * Signs a package by OpenSSF Model Signing v1.0 (ECDSA P-256; by certificate where the signer has one); `name` is
+ * informative.
  * Throws as createManifest does.
  */
 export function signModel(manifest: PackageManifest, signer: Signer, name: string): Promise<SignatureBundle> {
@@ -48,22 +50,25 @@ export function signModel(manifest: PackageManifest, signer: Signer, name: strin
 
 /**
  * Checks that a signature by a trusted key covers exactly these files with exactly these digests.
- * Throws `signature_malformed`, `signature_key_unknown`, `signature_invalid`, `manifest_mismatch` (a file too many or
- * too few; `details` has both lists) or `digest_mismatch` (`details` has path, expected and actual digest).
+ * Throws what verifyStatement throws, `manifest_mismatch` (a file too many or too few; `details` has both lists) or `digest_mismatch` (`details` has path, expected and actual digest).
  */
 export function verifyModel(
   bundle: BundleInput,
   trusted: TrustedKeys,
   entries: readonly FileEntry[],
+  options: VerifyOptions = {},
 ): VerifiedModel {
-  const { statement, keyId } = verifyStatement(bundle, trusted, { predicateType: MODEL_SIGNATURE_TYPE });
+  const { statement, ...signer } = verifyStatement(bundle, trusted, {
+    ...options,
+    predicateType: MODEL_SIGNATURE_TYPE,
+  });
   const resources = readResources(statement.predicate);
   const [subject, second] = statement.subject;
   if (subject === undefined || second !== undefined) throw malformed('it has more than one subject');
   if (rootOf(resources) !== subject.digest.sha256)
     throw malformed('its root digest is not that of its files');
   compareFiles(resources, entries);
-  return { rootDigest: subject.digest.sha256, keyId, name: subject.name };
+  return { ...signer, rootDigest: subject.digest.sha256, name: subject.name };
 }
 
 function rootOf(resources: readonly Resource[]): string {

@@ -3,6 +3,10 @@ import { STATEMENT_TYPE } from './statement.ts';
 
 /** Predicate type of SLSA provenance v1. */
 export const PROVENANCE_TYPE = 'https://slsa.dev/provenance/v1';
+/** Build type of a conversion: framework in, ONNX out. Its statement stands beside that of the whole build. */
+export const CONVERSION_BUILD_TYPE = 'urn:millrace:build:convert:v1';
+/** By-product of a build by which its provenance names the statement of the conversion, by the SHA-256 of its payload. */
+export const CONVERSION_STATEMENT = 'conversion-statement';
 /** Predicate type of a model's meta.json: accuracy, sizes, framework, parameters, use of CPU and memory. */
 export const MODEL_META_TYPE = 'urn:millrace:model-meta:v1';
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { AUTHORITY, issueCertificate, SIGNING } from '@millrace/testing';
 import {
   createFileSigner,
   createManifest,
@@ -11,6 +12,7 @@ import {
   generateKeyPair,
   signModel,
   verifyModel,
+  withCertificates,
 } from '../src/index.ts';
 
 const run = promisify(execFile);
@@ -100,4 +102,57 @@ test('we accept the signature of the reference tool, and refuse it for a changed
   expect(() => verifyModel(bundle, keys.publicKeyPem, changed)).toThrow(
     expect.objectContaining({ code: 'digest_mismatch' }),
   );
+});
+
+test('by certificate it goes both ways as well, and an authority that is not trusted is refused by both', async () => {
+  const tool = await modelSigning();
+  const root = await issueCertificate({ name: 'Root', extensions: AUTHORITY });
+  const stranger = await issueCertificate({ name: 'Root', extensions: AUTHORITY });
+  const middle = await issueCertificate({ name: 'Middle', extensions: AUTHORITY, issuer: root });
+  const leaf = await issueCertificate({ name: 'Registry', extensions: SIGNING, issuer: middle });
+  const place = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(home, name), text);
+    return join(home, name);
+  };
+  const [rootFile, strangerFile] = [
+    await place('root.pem', root.certificatePem),
+    await place('stranger.pem', stranger.certificatePem),
+  ];
+  const signer = withCertificates(
+    createFileSigner(leaf.privateKeyPem),
+    leaf.certificatePem + middle.certificatePem,
+  );
+  const ours = await signModel(createManifest(await filesOf(model)), signer, 'demo');
+  const ourFile = await place('ours.sig', JSON.stringify(ours));
+  const verify = (trusted: string) =>
+    run(tool, ['verify', 'certificate', model, '--signature', ourFile, '--certificate_chain', trusted]);
+  expect((await verify(rootFile)).stdout).toMatch(/succeeded/i);
+  await expect(verify(strangerFile)).rejects.toMatchObject({ code: 1 });
+
+  const theirFile = join(home, 'theirs.sig');
+  await run(tool, [
+    ...['sign', 'certificate', model, '--signature', theirFile],
+    ...['--private_key', await place('leaf-key.pem', leaf.privateKeyPem)],
+    ...['--signing_certificate', await place('leaf.pem', leaf.certificatePem)],
+    ...['--certificate_chain', await place('middle.pem', middle.certificatePem)],
+  ]);
+  const theirs = await readFile(theirFile);
+  const files = await filesOf(model);
+  expect(verifyModel(theirs, root.certificatePem, files)).toMatchObject({ certificate: 'CN=Registry' });
+  expect(() => verifyModel(theirs, stranger.certificatePem, files)).toThrow(
+    expect.objectContaining({ code: 'certificate_untrusted' }),
+  );
+});
+
+test.each(['P-384', 'P-521'])('a signature of the reference tool on %s verifies here', async (curve) => {
+  const keyFile = join(home, 'curve.pem');
+  await run('openssl', [
+    ...['genpkey', '-algorithm', 'EC', '-pkeyopt', `ec_paramgen_curve:${curve}`, '-out', keyFile],
+  ]);
+  const publicKey = (await run('openssl', ['pkey', '-in', keyFile, '-pubout'])).stdout;
+  const signature = join(home, 'curve.sig');
+  await run(await modelSigning(), [
+    ...['sign', 'key', model, '--signature', signature, '--private_key', keyFile],
+  ]);
+  expect(verifyModel(await readFile(signature), publicKey, await filesOf(model)).name).toBe('demo');
 });

@@ -1,4 +1,3 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { signBundle } from '../src/bundle.ts';
 import type { SignatureBundle } from '../src/index.ts';
@@ -64,7 +63,10 @@ test('what was signed verifies as object, text and bytes, in any order of the fi
 });
 
 test('the hint is the SHA-256 of the public key PEM, whatever white space the PEM came with', () => {
-  expect(bundle.verificationMaterial.publicKey.hint).toBe(sha256Hex(keys.publicKeyPem));
+  expect(bundle.verificationMaterial).toEqual({
+    publicKey: { hint: sha256Hex(keys.publicKeyPem) },
+    tlogEntries: [],
+  });
   expect(publicKeyId(`\n${keys.publicKeyPem.replaceAll('\n', '\r\n')}\n`)).toBe(
     publicKeyId(keys.publicKeyPem),
   );
@@ -210,20 +212,4 @@ describe('a manifest signed by the true key that breaks the specification', () =
   test('the untouched payload signed again is accepted, so the cases above fail for their reason', async () => {
     expect(verifyModel(await resigned(() => undefined), keys.publicKeyPem, files).name).toBe('demo');
   });
-});
-
-test('only P-256 keys are taken', () => {
-  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({
-    type: 'pkcs8',
-    format: 'pem',
-  });
-  const ed = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
-  for (const pem of [p384, ed]) {
-    expect(() => createFileSigner(pem.toString())).toThrow(/P-256/);
-    const publicPem = createPublicKey(pem).export({ type: 'spki', format: 'pem' });
-    expect(() => publicKeyId(publicPem.toString())).toThrow(/P-256/);
-  }
-  expect(() => createFileSigner('-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----')).toThrow(
-    TypeError,
-  );
 });

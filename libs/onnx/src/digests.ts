@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto';
-import { dataTypeOf } from './data-type.ts';
-import type { TensorProto } from './generated/onnx_pb.ts';
 import type { OnnxLimits } from './limits.ts';
 import { defaultOnnxLimits } from './limits.ts';
-import { openModel } from './open-model.ts';
-import { tensorBytes } from './tensor-data.ts';
+import { onnxWeights } from './weights.ts';
 
 /** `graphDigest` of an ONNX model: SHA-256 (hex) of the bytes of its file. */
 export function onnxGraphDigest(bytes: Uint8Array): string {
@@ -19,18 +16,10 @@ export function onnxGraphDigest(bytes: Uint8Array): string {
  * typed makes no difference. Throws as inspectOnnx does for a file whose structure does not hold.
  */
 export function onnxWeightsDigest(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxLimits): string {
-  const { graph } = openModel(bytes, limits);
-  const named: [string, TensorProto][] = graph.initializer.map((tensor) => [tensor.name, tensor]);
-  for (const { values, indices } of graph.sparseInitializer) {
-    if (values !== undefined) named.push([values.name, values]);
-    if (values !== undefined && indices !== undefined) named.push([`${values.name}#indices`, indices]);
-  }
-  named.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const hash = createHash('sha256');
-  for (const [name, tensor] of named) {
-    const dtype = dataTypeOf(tensor.dataType)?.name ?? '';
-    hash.update(`${JSON.stringify([name, dtype, tensor.dims.map(Number)])}\n`);
-    hash.update(tensorBytes(tensor));
+  for (const { name, dtype, shape, data } of onnxWeights(bytes, limits)) {
+    hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
+    hash.update(data());
   }
   return hash.digest('hex');
 }

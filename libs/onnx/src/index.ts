@@ -7,3 +7,5 @@ export type { OnnxLimits } from './limits.ts';
 export { defaultOnnxLimits, runtimeSupport } from './limits.ts';
 export type { NormalisedModel, OnnxChange } from './normalise.ts';
 export { normaliseForServing } from './normalise.ts';
+export type { OnnxWeight } from './weights.ts';
+export { onnxWeights } from './weights.ts';

@@ -13,7 +13,8 @@ export const SPOOL_MEMORY_BYTES = 4 * 1024 * 1024;
 export type Spooled = {
   readonly sha256: string;
   readonly sizeBytes: number;
-  read(start: number, length: number): Promise<Buffer>;
+  /** The bytes from `start`; where `into` is given they may lie in it, and it must not be used until they are not needed. */
+  read(start: number, length: number, into?: Buffer): Promise<Buffer>;
   dispose(): Promise<void>;
 };
 
@@ -73,8 +74,10 @@ export async function spoolStream(
   return {
     sha256: hash.digest('hex'),
     sizeBytes,
-    read: async (start, length) =>
-      memory === undefined ? await readAll(file, start, length) : memory.subarray(start, start + length),
+    read: async (start, length, into) =>
+      memory === undefined
+        ? await readAll(file, start, length, into)
+        : memory.subarray(start, start + length),
     dispose,
   };
 }
@@ -95,9 +98,10 @@ async function readAll(
   file: { handle: FileHandle } | undefined,
   start: number,
   length: number,
+  into: Buffer = Buffer.allocUnsafe(length),
 ): Promise<Buffer> {
   if (file === undefined) throw new Error('The spooled bytes were disposed of.');
-  const bytes = Buffer.allocUnsafe(length);
+  const bytes = into.subarray(0, length);
   let offset = 0;
   while (offset < length) {
     const { bytesRead } = await file.handle.read(bytes, offset, length - offset, start + offset);

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import {
   CreateBucketCommand,
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadBucketCommand,
@@ -20,6 +21,10 @@ import type { StorageOptions } from './client.ts';
 import { createClient } from './client.ts';
 import { isMissing, toStorageError } from './errors.ts';
 import { blobKey, checkedKey } from './keys.ts';
+import type { StoredPart, UploadedPart, WrittenObject } from './parts.ts';
+import { abortParts, beginParts, completeParts, presignPart, storedParts, writeStream } from './parts.ts';
+import type { DatedObject } from './quarantine.ts';
+import { listDated, moveObject, quarantineKey } from './quarantine.ts';
 import type { ByteRange, ObjectInfo } from './ranges.ts';
 import { listObjects, openRange } from './ranges.ts';
 import { spoolBuffer, spoolStream } from './spool.ts';
@@ -57,12 +62,44 @@ export type Storage = {
   hasBlob(sha256: string): Promise<boolean>;
   putObject(key: string, body: Uint8Array, options?: { contentType?: string }): Promise<void>;
   getObject(key: string, options?: { maxBytes?: number }): Promise<Buffer>;
+  /**
+   * Writes a stream of any length to a key as it comes, with at most 24 MiB of it in memory; nothing is there unless
+   * all of it came. Throws `payload_too_large` over `maxBytes` and what the stream throws.
+   */
+  writeObject(key: string, source: Readable, options: { maxBytes: number }): Promise<WrittenObject>;
+  /** Begins an object whose parts others send to `presignPart` URLs; gives the id of the upload. */
+  beginParts(key: string, options?: { isChecked?: boolean }): Promise<string>;
+  /** With a SHA-256 the sender must send it in CHECKSUM_HEADER too, and the object store takes no other bytes. */
+  presignPart(
+    key: string,
+    uploadId: string,
+    number: number,
+    expiresSeconds: number,
+    sha256?: string,
+  ): Promise<string>;
+  storedParts(key: string, uploadId: string): Promise<StoredPart[]>;
+  /** Throws `invalid_request` when the object store does not have all these parts. */
+  completeParts(key: string, uploadId: string, parts: readonly UploadedPart[]): Promise<void>;
+  abortParts(key: string, uploadId: string): Promise<void>;
+  /** The bytes of an object as they come, unverified. */
+  readObject(key: string): Promise<Readable>;
+  /** Removes an object; one that is not there is no fault. */
+  deleteObject(key: string): Promise<void>;
   /** Size of an object, null when there is none. */
   headObject(key: string): Promise<{ sizeBytes: number } | null>;
   /** Part of an object, unverified. Throws `precondition_failed` when its ETag is not the given one. */
   openRange(key: string, range: ByteRange): Promise<Readable>;
   /** Objects under a prefix, by key, at most `max`. */
   listObjects(prefix: string, max: number): Promise<ObjectInfo[]>;
+  /** One page of objects under a prefix, by key, after the given one. */
+  listDated(
+    prefix: string,
+    options: { after?: string | undefined; limit: number },
+  ): Promise<{ items: DatedObject[]; isLast: boolean }>;
+  /** Takes a blob out of use; whoever reads it brings it back. False when there is none. */
+  quarantineBlob(sha256: string): Promise<boolean>;
+  /** Brings a blob back; false when it is not in quarantine. */
+  restoreBlob(sha256: string): Promise<boolean>;
   /** Removes every object under a prefix, which must end with `/`; returns how many there were. */
   deletePrefix(prefix: string): Promise<number>;
   /** A URL that gives the object to whoever has it, for `expiresSeconds` (900 unless given). */
@@ -79,23 +116,32 @@ type Context = { client: S3Client; bucket: string; spoolDir: string | undefined 
 export function createStorage(options: StorageOptions): Storage {
   const client = createClient(options);
   const context: Context = { client, bucket: options.bucket, spoolDir: options.spoolDir };
+  const place = (key: string) => ({ client, bucket: options.bucket, key: checkedKey(key) });
   return {
     putBlob: async (source, put = {}) => await putBlob(context, source, put),
-    getBlob: async (sha256) => verifiedStream(await openObject(context, blobKey(sha256)), sha256),
+    getBlob: async (sha256) => verifiedStream(await openBlob(context, sha256), sha256),
     getBlobBuffer: async (sha256, { maxBytes = BUFFER_BYTES_MAX } = {}) =>
-      await readAll(
-        verifiedStream(await openObject(context, blobKey(sha256)), sha256),
-        maxBytes,
-        `Blob ${sha256}`,
-      ),
+      await readAll(verifiedStream(await openBlob(context, sha256), sha256), maxBytes, `Blob ${sha256}`),
     downloadBlob: async (sha256, filePath) => await downloadBlob(context, sha256, filePath),
     hasBlob: async (sha256) => (await headObject(context, blobKey(sha256))) !== null,
     putObject: async (key, body, put = {}) => await putObject(context, key, body, put.contentType),
     getObject: async (key, { maxBytes = BUFFER_BYTES_MAX } = {}) =>
       await getObject(context, checkedKey(key), maxBytes),
+    writeObject: async (key, source, { maxBytes }) => await writeStream(place(key), source, maxBytes),
+    beginParts: async (key, begin) => await beginParts(place(key), begin),
+    presignPart: async (key, uploadId, number, seconds, sha256) =>
+      await presignPart(place(key), uploadId, number, seconds, sha256),
+    storedParts: async (key, uploadId) => await storedParts(place(key), uploadId),
+    completeParts: async (key, uploadId, parts) => await completeParts(place(key), uploadId, parts),
+    abortParts: async (key, uploadId) => await abortParts(place(key), uploadId),
+    readObject: async (key) => await openObject(context, checkedKey(key)),
+    deleteObject: async (key) => await deleteObject(context, checkedKey(key)),
     headObject: async (key) => await headObject(context, checkedKey(key)),
     openRange: async (key, range) => await openRange(context, checkedKey(key), range),
     listObjects: async (prefix, max) => await listObjects(context, checkedKey(prefix), max),
+    listDated: async (prefix, page) => await listDated(context, checkedKey(prefix), page),
+    quarantineBlob: async (sha256) => await moveObject(context, blobKey(sha256), quarantineKey(sha256)),
+    restoreBlob: async (sha256) => await moveObject(context, quarantineKey(sha256), blobKey(sha256)),
     deletePrefix: async (prefix) => await deletePrefix(context, prefix),
     presignGet: async (key, sign = {}) => await presignGet(context, checkedKey(key), sign),
     ensureBucket: async () => await ensureBucket(context),
@@ -148,13 +194,24 @@ async function openObject(context: Context, key: string): Promise<Readable> {
   }
 }
 
+/** One that was taken out of use comes back: somebody needs it after all. */
+async function openBlob(context: Context, sha256: string): Promise<Readable> {
+  try {
+    return await openObject(context, blobKey(sha256));
+  } catch (error) {
+    if (!isAppError(error) || error.code !== 'artifact_missing') throw error;
+    // false also where another reader has just brought it back
+    await moveObject(context, quarantineKey(sha256), blobKey(sha256));
+    return await openObject(context, blobKey(sha256));
+  }
+}
+
 async function downloadBlob(context: Context, sha256: string, filePath: string): Promise<void> {
-  const key = blobKey(sha256);
   await mkdir(dirname(filePath), { recursive: true });
   const partial = `${filePath}.${randomUUID()}.partial`;
   for (let attempt = 1; ; attempt++) {
     try {
-      const stream = verifiedStream(await openObject(context, key), sha256);
+      const stream = verifiedStream(await openBlob(context, sha256), sha256);
       await pipeline(stream, createWriteStream(partial, { mode: 0o600 }));
       await rename(partial, filePath);
       return;
@@ -198,6 +255,14 @@ async function headObject(context: Context, key: string): Promise<{ sizeBytes: n
   } catch (error) {
     if (isMissing(error)) return null;
     throw toStorageError(error, `looking for ${key}`);
+  }
+}
+
+async function deleteObject(context: Context, key: string): Promise<void> {
+  try {
+    await context.client.send(new DeleteObjectCommand({ Bucket: context.bucket, Key: key }));
+  } catch (error) {
+    throw toStorageError(error, `deleting ${key}`);
   }
 }
 

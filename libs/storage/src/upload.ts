@@ -82,11 +82,14 @@ async function putInParts(target: Target, bytes: Spooled, condition: object): Pr
   const parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
+    // one for all parts of a lane: garbage of this size is collected late
+    const room = Buffer.allocUnsafeSlow(partBytes);
     while (next < count) {
       const index = next++;
       const body = await bytes.read(
         index * partBytes,
         Math.min(partBytes, bytes.sizeBytes - index * partBytes),
+        room,
       );
       const checksum = createHash('sha256').update(body).digest('base64');
       const part = { PartNumber: index + 1, ChecksumSHA256: checksum };

@@ -6,6 +6,8 @@ const run = promisify(execFile);
 /** A client library is imported in about 5 s on a busy machine; the rest is the test's own work. */
 const TIMEOUT_MS = 100_000;
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+/** Several libraries report their use to their makers unless told not to. */
+const NO_REPORTS = { DO_NOT_TRACK: 'true', MLFLOW_DISABLE_TELEMETRY: 'true', ORT_DISABLE_TELEMETRY: '1' };
 
 /**
  * Runs a Python file with a public client library and gives the JSON that it printed. The environment is made on the
@@ -20,6 +22,7 @@ export async function runClient(
   const { stdout } = await run(python, [file, ...args], {
     timeout: TIMEOUT_MS,
     maxBuffer: OUTPUT_BYTES_MAX,
+    env: { ...process.env, ...NO_REPORTS },
   });
   return JSON.parse(stdout);
 }

@@ -1,4 +1,11 @@
 export { createTestBucket, type TestBucket } from './bucket.ts';
+export {
+  AUTHORITY,
+  type CertificateRequest,
+  type IssuedCertificate,
+  issueCertificate,
+  SIGNING,
+} from './certificate-authority.ts';
 export { runClient } from './client-environment.ts';
 export { createTestDatabase, type TestDatabase } from './database.ts';
 export { eventually } from './eventually.ts';
@@ -15,6 +22,13 @@ export {
 } from './private-server.ts';
 export { promisedTime } from './promised-time.ts';
 export { settledMemory } from './settled-memory.ts';
+export {
+  type BundleEntry,
+  bundleTar,
+  makeBundle,
+  writeBundleFolder,
+} from './tamper/bundle-fixture.ts';
+export { type TamperCase, type TamperSetting, tamperCases } from './tamper/tamper-cases.ts';
 export {
   startTestInfra,
   TEST_INFRA_VARIABLE,

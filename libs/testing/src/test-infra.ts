@@ -42,15 +42,23 @@ export function testInfra(): TestInfra {
   return JSON.parse(json) as TestInfra;
 }
 
-/** Starts Postgres, NATS and S3 in a throwaway folder, after removing what a killed run left. */
-export async function startTestInfra(): Promise<TestInfraRun> {
+/**
+ * Starts Postgres, NATS and S3 in a throwaway folder, after removing what a killed run left. Tests need no flush to
+ * disk; a bench that measures it says `isDurable`.
+ */
+export async function startTestInfra({ isDurable = false } = {}): Promise<TestInfraRun> {
   await removeLeftovers();
   const tools = await ensureEnvironment('tools', environmentsRoot(process.env), process.env);
   const root = mkdtempSync(join(tmpdir(), `${HOME_PREFIX}${process.pid}-${startTicksOf(process.pid)}-`));
   // The server of Postgres runs as another user when we are root, and must be able to enter.
   chmodSync(root, 0o755);
   const home = openHome(root);
-  const plan = await planInfrastructure({ home, toolsFolder: tools.folder, env: {}, isThrowaway: true });
+  const plan = await planInfrastructure({
+    home,
+    toolsFolder: tools.folder,
+    env: {},
+    isThrowaway: !isDurable,
+  });
   const started = await Promise.allSettled(plan.parts.map((part) => part.start()));
   const servers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const stopServers = async (): Promise<void> => {

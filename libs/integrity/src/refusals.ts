@@ -1,0 +1,21 @@
+import type { ErrorCode } from '@millrace/contracts';
+import { type AppError, isAppError } from '@millrace/contracts';
+
+/** Codes that say: these bytes, or who vouches for them, are not what was signed. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'artifact_corrupt',
+  'artifact_missing',
+  'certificate_invalid',
+  'certificate_untrusted',
+  'digest_mismatch',
+  'invalid_artifact_path',
+  'manifest_mismatch',
+  'signature_invalid',
+  'signature_key_unknown',
+  'signature_malformed',
+]);
+
+/** Whether an error refuses a package for its bytes or signature, and not for what surrounds it. */
+export function isVerificationRefusal(error: unknown): error is AppError {
+  return isAppError(error) && REFUSALS.has(error.code);
+}

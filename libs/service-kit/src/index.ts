@@ -1,6 +1,17 @@
 export { apiKeyId, apiKeySha256, createApiKey } from './auth/api-key.ts';
 export type { Auth, AuthMode, Credentials } from './auth/auth.ts';
 export { createAuth, localPrincipal } from './auth/auth.ts';
+export type { IssuerKey } from './auth/identities.ts';
+export {
+  CLOCK_SKEW_SECONDS_MAX,
+  ClaimMapping,
+  DISABLED_PRINCIPALS_MAX,
+  ISSUER_KEYS_MAX,
+  ISSUERS_MAX,
+  IssuerRecord,
+  TENANTS_MAX,
+  tokenAlgorithms,
+} from './auth/identities.ts';
 export {
   KEY_SET_KEYS_MAX,
   KeyRecord,
@@ -18,8 +29,10 @@ export {
   KEY_SET_SUBJECT,
 } from './auth/key-set-client.ts';
 export { isLoopbackAddress, isLoopbackBinding, isLoopbackHost, isLoopbackOrigin } from './auth/loopback.ts';
+export type { Role } from './auth/roles.ts';
+export { boundedScopes, isRole, roleNames, roles, scopesOfRoles } from './auth/roles.ts';
 export type { Principal, Scope } from './auth/scopes.ts';
-export { isScope, scopes } from './auth/scopes.ts';
+export { isScope, PLATFORM_TENANT, scopes } from './auth/scopes.ts';
 export { inCallSpan } from './call-span.ts';
 export type { LoadedConfig } from './config/config.ts';
 export { ConfigError, configTable, EXIT_CONFIG, loadConfig } from './config/config.ts';

@@ -1,5 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Series } from './series.ts';
+import type { SeriesFamily } from './series.ts';
 import { createSeries } from './series.ts';
 
 type MetricOptions<L extends string> = {
@@ -27,7 +27,7 @@ export type Metrics = {
   /** A histogram whose caller keeps its series, for what happens many thousand times a second. */
   series<L extends string = never>(
     options: MetricOptions<L> & { buckets?: readonly number[] },
-  ): (labels: Readonly<Record<L, string | number>>) => Series;
+  ): SeriesFamily<L>;
 };
 
 /** Upper bounds in seconds from 0.5 ms to 30 s: fine where predictions are, coarse where jobs are submitted. */

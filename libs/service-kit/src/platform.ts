@@ -10,6 +10,8 @@ import type { ReadinessChecks } from './http/health.ts';
 import type { Logger } from './logger.ts';
 
 const KEY_SET_TIMEOUT_MS = 2_000;
+/** As long as the gateway may take to fetch the keys of an identity provider, and a little more. */
+const KEY_SET_SEEK_TIMEOUT_MS = 5_000;
 
 /** Where a service keeps its rows and finds its servers. */
 export type ServersOptions = {
@@ -80,7 +82,10 @@ export function connectAuth(
 ): { auth: Auth; close(): void } {
   const keySet = createKeySetClient({
     publicKeyPem: readFileSync(config.authPublicKeyFile, 'utf8'),
-    fetch: async () => (await bus.nc.request(KEY_SET_SUBJECT, '{}', { timeout: KEY_SET_TIMEOUT_MS })).json(),
+    fetch: async (seek) => {
+      const timeout = seek === undefined ? KEY_SET_TIMEOUT_MS : KEY_SET_SEEK_TIMEOUT_MS;
+      return (await bus.nc.request(KEY_SET_SUBJECT, JSON.stringify({ seek }), { timeout })).json();
+    },
     onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
     logger,
   });

@@ -15,11 +15,16 @@ export type SeriesOptions = {
   registry: Registry;
 };
 
+/** The series of some labels, made at the first call; `remove` takes them out of the metric. */
+export type SeriesFamily<L extends string> = ((labels: Labels<L>) => Series) & {
+  remove(labels: Labels<L>): void;
+};
+
 /**
  * A Prometheus histogram for values that come ten thousand times a second: its caller keeps the series, where
- * prom-client's own makes a text of the labels for each value to find it. The function gives the series of some labels.
+ * prom-client's own makes a text of the labels for each value to find it.
  */
-export function createSeries<L extends string>(options: SeriesOptions): (labels: Labels<L>) => Series {
+export function createSeries<L extends string>(options: SeriesOptions): SeriesFamily<L> {
   const { name, help, registry } = options;
   const buckets = [...options.buckets].sort((a, b) => a - b);
   const held = new Map<string, Cells & Series>();
@@ -73,12 +78,13 @@ export function createSeries<L extends string>(options: SeriesOptions): (labels:
   };
   registry.registerMetric(metric as never);
 
-  return (labels) => {
+  function of(labels: Labels<L>): Series {
     const key = JSON.stringify(labels);
     const found = held.get(key);
     if (found !== undefined) return found;
     const cells = create(labels);
     held.set(key, cells);
     return cells;
-  };
+  }
+  return Object.assign(of, { remove: (labels: Labels<L>) => void held.delete(JSON.stringify(labels)) });
 }

@@ -51,10 +51,10 @@ function codeOf(run: () => unknown): string {
 }
 
 describe('keys', () => {
-  test('a good key gives its principal; unknown scopes are dropped', () => {
+  test('a good key gives its principal; unknown scopes are dropped', async () => {
     const made = createApiKey();
     const auth = authWith('required', [recordOf(made, { scopes: ['predict', 'fly'] })]);
-    const principal = auth.authenticate({ ...local, authorization: `Bearer ${made.key}` });
+    const principal = await auth.authenticate({ ...local, authorization: `Bearer ${made.key}` });
     expect(principal).toEqual({ id: 'ann', tenant: 'default', scopes: ['predict'] });
     expect(codeOf(() => auth.authorize(principal, 'train'))).toBe('scope_missing');
     expect(codeOf(() => auth.authorize(principal, 'predict'))).toBe('none');
@@ -72,7 +72,10 @@ describe('keys', () => {
     const messages = [undefined, createApiKey().key, altered, expired.key, revoked.key, 'nonsense', ''].map(
       (key) => {
         try {
-          auth.authenticate({ ...local, authorization: key === undefined ? undefined : `Bearer ${key}` });
+          void auth.authenticate({
+            ...local,
+            authorization: key === undefined ? undefined : `Bearer ${key}`,
+          });
         } catch (error) {
           return `${(error as AppError).code}: ${(error as AppError).message}`;
         }

@@ -12,6 +12,7 @@ import { createHttp } from '../src/http/create-http.ts';
 import { listenHttp } from '../src/http/listen.ts';
 import { createLogger } from '../src/logger.ts';
 import { createMetrics } from '../src/metrics.ts';
+import { createTokenIssuer } from './fixtures/token-issuer.ts';
 
 const BODY_BYTES_MAX = 200_000;
 const logger = createLogger({ service: 'test-service', level: 'silent' as 'fatal' });
@@ -45,6 +46,8 @@ const route: ExpressRoute = {
   refuse: (_error, id) => ({ status: 500, headers: [], body: `refused ${id}` }),
 };
 
+const issuer = createTokenIssuer();
+
 async function build(): Promise<HttpApp> {
   const keySet = createKeySetHolder();
   keySet.replace({
@@ -60,6 +63,7 @@ async function build(): Promise<HttpApp> {
         revokedAt: null,
       },
     ],
+    identities: { tenants: ['default'], disabled: [], issuers: [issuer.record] },
   });
   const app = await createHttp({
     service: 'test-service',
@@ -139,8 +143,13 @@ async function talk(pieces: readonly string[], count = 1, options: { end?: boole
 }
 
 const AUTHORIZATION = `authorization: Bearer ${made.key}\r\n`;
-function request(name: string, body = 'x', more = '', { line = `POST /echo/${name} HTTP/1.1` } = {}): string {
-  return `${line}\r\nhost: 127.0.0.1\r\n${AUTHORIZATION}${more}content-length: ${body.length}\r\n\r\n${body}`;
+function request(
+  name: string,
+  body = 'x',
+  more = '',
+  { line = `POST /echo/${name} HTTP/1.1`, authorization = AUTHORIZATION } = {},
+): string {
+  return `${line}\r\nhost: 127.0.0.1\r\n${authorization}${more}content-length: ${body.length}\r\n\r\n${body}`;
 }
 
 describe('the express lane', () => {
@@ -157,6 +166,14 @@ describe('the express lane', () => {
   test('a fault of the handler is answered, and the connection stays', async () => {
     const replies = await talk([request('fails') + request('a')], 2);
     expect(replies.map(({ status }) => status)).toEqual([500, 200]);
+  });
+
+  test('leaves a token that is new to the complete server, and answers it on later connections', async () => {
+    const authorization = `authorization: Bearer ${issuer.token()}\r\n`;
+    const ask = async () => (await talk([request('a', 'x', '', { authorization })]))[0]?.body;
+    expect([await ask(), await ask(), await ask()]).toEqual(['complete a x', 'lane a x', 'lane a x']);
+    const forged = { authorization: authorization.replace(/..\r\n$/, 'AA\r\n') };
+    expect((await talk([request('a', 'x', '', forged)]))[0]).toMatchObject({ status: 401 });
   });
 
   test('text outside ASCII and bytes arrive as they are', async () => {

@@ -32,6 +32,13 @@ export const GatewayConfig = Type.Object({
       description: 'File with the text of the first admin key, which is made at start.',
     }),
   ),
+  oidcIssuersFile: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_OIDC_ISSUERS_FILE',
+      minLength: 1,
+      description: 'JSON file with the identity providers whose tokens are accepted; see below.',
+    }),
+  ),
   ...databaseConfig,
   ...natsConfig,
   datasets: upstream('DATASETS'),
@@ -45,6 +52,20 @@ export const GatewayConfig = Type.Object({
     default: 2_000,
     minimum: 1,
     description: 'Requests a second that one principal may make; twice as many in a burst.',
+  }),
+  auditRetentionDays: Type.Integer({
+    env: 'MILLRACE_AUDIT_RETENTION_DAYS',
+    default: 365,
+    minimum: 1,
+    maximum: 3_650,
+    description: 'Days that rows of the audit log and of the usage are kept.',
+  }),
+  webhookNetworks: Type.String({
+    env: 'MILLRACE_WEBHOOK_NETWORKS',
+    default: '',
+    pattern: '^[0-9a-fA-F.:/, ]*$',
+    description:
+      'Private networks that webhooks may reach, such as `127.0.0.0/8,10.0.0.0/8`; public addresses always.',
   }),
   uploadBytesMax: Type.Integer({
     env: 'MILLRACE_UPLOAD_BYTES_MAX',

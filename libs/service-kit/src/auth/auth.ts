@@ -5,7 +5,9 @@ import type { KeyRecord } from './key-set.ts';
 import type { KeySetSource } from './key-set-client.ts';
 import { isLoopbackAddress, isLoopbackHost, isLoopbackOrigin } from './loopback.ts';
 import type { Principal, Scope } from './scopes.ts';
-import { isScope, scopes } from './scopes.ts';
+import { isScope, PLATFORM_TENANT, scopes } from './scopes.ts';
+import type { VerifiedToken } from './tokens.ts';
+import { createTokenVerifier } from './tokens.ts';
 
 export type AuthMode = 'local' | 'required';
 
@@ -21,38 +23,72 @@ export type Credentials = {
 
 export type Auth = {
   readonly mode: AuthMode;
-  /** Throws `auth_required` (401), `host_not_allowed` (421) or `dependency_unavailable` (503, no key set yet). */
-  authenticate(credentials: Credentials): Principal;
-  /** Throws `scope_missing` (403) unless the principal has the scope; `admin` has every scope. */
+  /**
+   * Throws `auth_required` (401), `host_not_allowed` (421) or `dependency_unavailable` (503, no key set yet). A promise
+   * only for a token of an identity provider that was not seen before; it may also reject with `token_invalid` (401).
+   */
+  authenticate(credentials: Credentials): Principal | Promise<Principal>;
+  /** Throws `scope_missing` (403) unless the principal has the scope; `admin` has every scope within its tenant. */
   authorize(principal: Principal, scope: Scope): void;
 };
 
 /** Who a request without a key is on a machine in mode `local`. */
-export const localPrincipal: Principal = Object.freeze({ id: 'local', tenant: 'default', scopes });
+export const localPrincipal: Principal = Object.freeze({ id: 'local', tenant: PLATFORM_TENANT, scopes });
 
 const BEARER = /^bearer +([A-Za-z0-9_-]{1,256})$/i;
+const BEARER_TOKEN = /^bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)$/i;
 
-/** Decides who makes a request: by API key, or in mode `local` by its coming from this very machine. */
-export function createAuth(options: { mode: AuthMode; keySet: KeySetSource; logger: Logger }): Auth {
+/**
+ * Decides who makes a request: by API key, by a token of an identity provider, or in mode `local` by its coming from this
+ * very machine. `onToken` hears of each token that was verified for the first time.
+ */
+export function createAuth(options: {
+  mode: AuthMode;
+  keySet: KeySetSource;
+  logger: Logger;
+  onToken?: (principal: Principal, credentials: Credentials) => void;
+}): Auth {
+  const { keySet } = options;
   if (options.mode === 'local') {
     options.logger.warn('Requests from this machine need no API key (MILLRACE_AUTH_MODE=local).');
   }
+  const tokens = createTokenVerifier(keySet);
   const verified = new WeakMap<object, Verified>();
+
+  function remember(connection: object | undefined, found: Verified): Principal {
+    if (connection !== undefined) verified.set(connection, found);
+    return found.principal;
+  }
+
+  /** The record is the very one of then until the next key set comes. */
+  function isStillValid(known: Verified): boolean {
+    if ('token' in known) return tokens.isGood(known.token);
+    return keySet.find(known.record.id) === known.record && isValidAt(known.record, Date.now());
+  }
+
+  function byToken(token: string, credentials: Credentials): Principal | Promise<Principal> {
+    const { connection } = credentials;
+    const authorization = credentials.authorization ?? '';
+    const known = tokens.find(token);
+    if (known !== undefined)
+      return remember(connection, { authorization, token: known, principal: known.principal });
+    return tokens.verify(token).then((found) => {
+      options.onToken?.(found.principal, credentials);
+      return remember(connection, { authorization, token: found, principal: found.principal });
+    });
+  }
+
   return {
     mode: options.mode,
     authenticate(credentials) {
       const { authorization, connection } = credentials;
       if (authorization !== undefined) {
         const known = connection === undefined ? undefined : verified.get(connection);
-        if (
-          known !== undefined &&
-          known.authorization === authorization &&
-          isStillValid(known, options.keySet)
-        )
+        if (known !== undefined && known.authorization === authorization && isStillValid(known))
           return known.principal;
-        const found = byKey(authorization, options.keySet);
-        if (connection !== undefined) verified.set(connection, found);
-        return found.principal;
+        const token = BEARER_TOKEN.exec(authorization)?.[1];
+        if (token !== undefined && tokens.isTrusting()) return byToken(token, credentials);
+        return remember(connection, byKey(authorization, keySet));
       }
       if (options.mode === 'required') throw authRequired();
       if (!isLoopbackAddress(credentials.remoteAddress)) throw authRequired();
@@ -65,6 +101,12 @@ export function createAuth(options: { mode: AuthMode; keySet: KeySetSource; logg
       return localPrincipal;
     },
     authorize(principal, scope) {
+      if (scope === 'operate' && principal.tenant !== PLATFORM_TENANT) {
+        throw new AppError(
+          'scope_missing',
+          `'operate' reaches over all tenants; only principals of the tenant '${PLATFORM_TENANT}' can have it.`,
+        );
+      }
       if (principal.scopes.includes(scope) || principal.scopes.includes('admin')) return;
       throw new AppError(
         'scope_missing',
@@ -74,13 +116,11 @@ export function createAuth(options: { mode: AuthMode; keySet: KeySetSource; logg
   };
 }
 
-/** A key that was checked, and whom it is of. */
-type Verified = { readonly authorization: string; readonly record: KeyRecord; readonly principal: Principal };
-
-/** The record is the very one of then until the next key set comes. */
-function isStillValid({ record }: Verified, keySet: KeySetSource): boolean {
-  return keySet.find(record.id) === record && isValidAt(record, Date.now());
-}
+/** A key or token that was checked, and whom it is of. */
+type Verified = { readonly authorization: string; readonly principal: Principal } & (
+  | { readonly record: KeyRecord }
+  | { readonly token: VerifiedToken }
+);
 
 function byKey(authorization: string, keySet: KeySetSource): Verified {
   const key = BEARER.exec(authorization)?.[1];

@@ -1,12 +1,18 @@
 import type { Logger } from '../logger.ts';
 import type { KeyRecord, KeySet } from './key-set.ts';
 import { verifyKeySet } from './key-set.ts';
+import type { Trust } from './trust.ts';
+import { noTrust, trustOf } from './trust.ts';
 
 /** Where the auth plugin looks keys up. */
 export type KeySetSource = {
   /** False until the first verified key set came; until then nobody can be told apart. */
   isReady(): boolean;
   find(keyId: string): KeyRecord | undefined;
+  /** Whose tokens are accepted. */
+  trust(): Trust;
+  /** Looks for keys of an identity provider that are newer than those here; never throws, and not every call asks. */
+  seek(issuer: string): Promise<void>;
 };
 
 export type KeySetClient = KeySetSource & {
@@ -22,26 +28,32 @@ export const KEY_SET_CHANGED_SUBJECT = 'millrace.ctl.key-set.changed';
 /** How often the set is asked for when no hint comes: the longest a revoked key lives when hints are lost. */
 export const KEY_SET_REFRESH_MS = 30_000;
 const FIRST_RETRY_MS = 500;
+/** Newer keys of identity providers are asked for no more often: anybody can send a token that names an unknown one. */
+const SEEK_INTERVAL_MS = 2_000;
 
 /** A key set held in memory, for the gateway itself and for tests. */
 export function createKeySetHolder(): KeySetSource & { replace(keySet: KeySet): void } {
   let records: ReadonlyMap<string, KeyRecord> | undefined;
+  let trust = noTrust;
   return {
     isReady: () => records !== undefined,
     find: (keyId) => records?.get(keyId),
+    trust: () => trust,
+    seek: async () => undefined,
     replace: (keySet) => {
       records = new Map(keySet.keys.map((key) => [key.id, key]));
+      trust = trustOf(keySet.identities, trust);
     },
   };
 }
 
 /**
- * Keeps a verified copy of the gateway's key set. `fetch` asks for it (over NATS), `onChanged` may subscribe to the
- * hint. The last good set stays in use when the gateway does not answer; an older or badly signed one is refused.
+ * Keeps a verified copy of the gateway's key set. `fetch` asks for it (over NATS), with the issuer whose keys the gateway
+ * is to fetch anew, if any; `onChanged` may subscribe to the hint. The last good set stays in use when the gateway does not answer; an older or badly signed one is refused.
  */
 export function createKeySetClient(options: {
   publicKeyPem: string;
-  fetch: () => Promise<unknown>;
+  fetch: (seek?: string) => Promise<unknown>;
   onChanged?: (refresh: () => void) => void;
   refreshMs?: number;
   logger: Logger;
@@ -52,9 +64,12 @@ export function createKeySetClient(options: {
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
 
-  async function refresh(): Promise<boolean> {
+  let seeking: Promise<unknown> | undefined;
+  let soughtAtMs = Number.NEGATIVE_INFINITY;
+
+  async function refresh(seek?: string): Promise<boolean> {
     try {
-      const keySet = verifyKeySet(await options.fetch(), options.publicKeyPem);
+      const keySet = verifyKeySet(await options.fetch(seek), options.publicKeyPem);
       if (Date.parse(keySet.issuedAt) < Date.parse(issuedAt)) return false;
       issuedAt = keySet.issuedAt;
       holder.replace(keySet);
@@ -78,7 +93,18 @@ export function createKeySetClient(options: {
   return {
     isReady: holder.isReady,
     find: holder.find,
-    refresh,
+    trust: holder.trust,
+    async seek(issuer) {
+      if (seeking === undefined) {
+        if (performance.now() - soughtAtMs < SEEK_INTERVAL_MS) return;
+        soughtAtMs = performance.now();
+        seeking = refresh(issuer).finally(() => {
+          seeking = undefined;
+        });
+      }
+      await seeking;
+    },
+    refresh: () => refresh(),
     close: () => {
       isClosed = true;
       clearTimeout(timer);

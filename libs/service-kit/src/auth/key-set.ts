@@ -4,6 +4,7 @@ import { canonicalJson } from '@millrace/integrity';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import Value from 'typebox/value';
+import { Identities } from './identities.ts';
 
 /** Most keys one set may hold: it is sent whole, and about 300 bytes each keeps it under NATS' bound of 1 MiB. */
 export const KEY_SET_KEYS_MAX = 2_000;
@@ -23,6 +24,7 @@ export type KeyRecord = Static<typeof KeyRecord>;
 export const KeySet = Type.Object({
   issuedAt: Type.String({ minLength: 1 }),
   keys: Type.Array(KeyRecord, { maxItems: KEY_SET_KEYS_MAX }),
+  identities: Type.Optional(Identities),
 });
 export type KeySet = Static<typeof KeySet>;
 
@@ -32,7 +34,7 @@ export type SignedKeySet = Static<typeof SignedKeySet>;
 
 /** Signs a key set with the gateway's private key (PEM). */
 export function signKeySet(keySet: KeySet, privateKeyPem: string): SignedKeySet {
-  const body = { issuedAt: keySet.issuedAt, keys: keySet.keys };
+  const body = bodyOf(keySet);
   const signature = sign('sha256', Buffer.from(canonicalJson(body)), createPrivateKey(privateKeyPem));
   return { ...body, signature: signature.toString('base64') };
 }
@@ -42,7 +44,7 @@ export function verifyKeySet(value: unknown, publicKeyPem: string): KeySet {
   if (!Value.Check(SignedKeySet, value)) {
     throw new AppError('signature_invalid', 'The key set does not have the expected shape.');
   }
-  const body: KeySet = { issuedAt: value.issuedAt, keys: value.keys };
+  const body = bodyOf(value);
   const isGenuine = verify(
     'sha256',
     Buffer.from(canonicalJson(body)),
@@ -52,4 +54,9 @@ export function verifyKeySet(value: unknown, publicKeyPem: string): KeySet {
   if (!isGenuine)
     throw new AppError('signature_invalid', "The key set was not signed by this platform's gateway.");
   return body;
+}
+
+/** What is signed. */
+function bodyOf({ issuedAt, keys, identities }: KeySet): KeySet {
+  return { issuedAt, keys, ...(identities !== undefined && { identities }) };
 }

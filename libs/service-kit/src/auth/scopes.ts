@@ -2,6 +2,7 @@
 export const scopes = [
   'models:read',
   'models:write',
+  'models:approve',
   'predict',
   'train',
   'data:read',
@@ -12,6 +13,12 @@ export const scopes = [
 ] as const;
 
 export type Scope = (typeof scopes)[number];
+
+/**
+ * Tenant of those who run the platform, and of everything that names none. Only here does `operate`, which reaches over
+ * all tenants, allow anything, and only admins of this tenant look after others.
+ */
+export const PLATFORM_TENANT = 'default';
 
 /** Who makes a request: `id` names the principal, `tenant` whose data it sees, `scopes` what it may do. */
 export type Principal = { readonly id: string; readonly tenant: string; readonly scopes: readonly Scope[] };

@@ -93,7 +93,13 @@ export function openExpressLane(options: ExpressLaneOptions): ExpressLane {
     const { remoteAddress } = socket;
     try {
       const credentials = { authorization, host, origin, remoteAddress, connection: socket };
-      auth.authorize(auth.authenticate(credentials), scope);
+      const principal = auth.authenticate(credentials);
+      if (principal instanceof Promise) {
+        // a token that is new here: the complete server waits for its verification, and answers
+        principal.catch(() => undefined);
+        return false;
+      }
+      auth.authorize(principal, scope);
       return true;
     } catch {
       // the complete server refuses it again, and answers

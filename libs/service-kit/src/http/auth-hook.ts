@@ -1,6 +1,7 @@
 import { AppError } from '@millrace/contracts';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { Auth } from '../auth/auth.ts';
+import { bearerOf } from '../auth/basic.ts';
 import type { Principal, Scope } from '../auth/scopes.ts';
 import { isScope } from '../auth/scopes.ts';
 
@@ -10,6 +11,8 @@ declare module 'fastify' {
     scope?: Scope;
     /** The route needs a known principal; who answers behind it checks the scope. Only for proxies. */
     authenticated?: true;
+    /** HTTP Basic is taken as well, with the API key or token as password: for tools that send nothing else. */
+    basicAuth?: true;
     /** The route is open to everyone. */
     public?: true;
   }
@@ -46,16 +49,26 @@ export function addAuth(app: FastifyInstance, auth: Auth): void {
     const { scope, authenticated } = request.routeOptions.config;
     // An unknown route has neither: it is answered with 404 whoever asks.
     if (scope === undefined && authenticated !== true) return done();
-    const { authorization, host, origin } = request.headers;
+    const { host, origin } = request.headers;
+    const given = request.headers.authorization;
+    const authorization = request.routeOptions.config.basicAuth === true ? bearerOf(given) : given;
     const remoteAddress = request.socket.remoteAddress;
-    request.principal = auth.authenticate({
+    const known = auth.authenticate({
       authorization,
       host,
       origin,
       remoteAddress,
       connection: request.socket,
     });
-    if (scope !== undefined) auth.authorize(request.principal, scope);
+    const admit = (principal: Principal): void => {
+      request.principal = principal;
+      if (scope !== undefined) auth.authorize(principal, scope);
+    };
+    if (known instanceof Promise) {
+      known.then(admit).then(() => done(), done);
+      return;
+    }
+    admit(known);
     done();
   });
 }

@@ -59,6 +59,7 @@ export function problemReply(
   const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) headers.push('retry-after', String(retryAfter));
   if (error.code === 'auth_required') headers.push('www-authenticate', 'Bearer');
+  if (error.code === 'token_invalid') headers.push('www-authenticate', 'Bearer error="invalid_token"');
   return { status: error.status, headers, body: JSON.stringify(toProblem(error, request.id)) };
 }
 

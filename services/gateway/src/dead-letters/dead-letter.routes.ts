@@ -16,7 +16,7 @@ const DeadLetterView = Type.Object({
   payload: Type.String(),
 });
 const BySequence = Type.Object({ sequence: Type.Integer({ minimum: 1 }) });
-const config = { scope: 'operate' } as const;
+const config = { scope: 'operate', isAuditedFirst: true } as const;
 const tags = ['dead letters'];
 
 /** Messages that were given up: see them, send them again, or remove them. */

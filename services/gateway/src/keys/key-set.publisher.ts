@@ -17,14 +17,24 @@ export type KeySetPublisher = {
 export function startKeySetPublisher(deps: {
   bus: Bus;
   keySet: () => Promise<KeySet>;
+  /** Fetches the keys of an identity provider anew, when another service was shown one that it does not know. */
+  seek: (issuer: string) => Promise<void>;
   own: { replace(keySet: KeySet): void };
   privateKeyPem: string;
   logger: Logger;
 }): KeySetPublisher {
   const { bus, own, logger } = deps;
+  let asked = 0;
+  let taken = 0;
   const reload = async (): Promise<void> => {
+    asked += 1;
+    const turn = asked;
     try {
-      own.replace(await deps.keySet());
+      const keySet = await deps.keySet();
+      // of two that were read at once the later one may have come first
+      if (turn < taken) return;
+      taken = turn;
+      own.replace(keySet);
     } catch (error) {
       logger.warn({ err: error }, 'The keys could not be read; the last ones stay in use.');
     }
@@ -33,8 +43,11 @@ export function startKeySetPublisher(deps: {
     bus,
     'gateway',
     'key-set',
-    { request: Type.Object({}), reply: SignedKeySet },
-    async () => signKeySet(await deps.keySet(), deps.privateKeyPem),
+    { request: Type.Object({ seek: Type.Optional(Type.String({ maxLength: 500 })) }), reply: SignedKeySet },
+    async ({ seek }) => {
+      if (seek !== undefined) await deps.seek(seek);
+      return signKeySet(await deps.keySet(), deps.privateKeyPem);
+    },
   );
   const hints = bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: () => void reload() });
   const timer = setInterval(() => void reload(), KEY_SET_REFRESH_MS);

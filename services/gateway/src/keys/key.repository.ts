@@ -1,7 +1,12 @@
 import type { Executor } from '@millrace/database';
 import { and, count, desc, eq, getTableColumns, gt, isNull, or, sql } from 'drizzle-orm';
+import type { CreatedPage } from '../created-page.ts';
+import { isBefore } from '../created-page.ts';
+import type { PrincipalRow } from '../principals/principal.table.ts';
+import { principals } from '../principals/principal.table.ts';
+import { tenants } from '../tenants/tenant.table.ts';
 import type { ApiKeyRow } from './key.table.ts';
-import { apiKeys, principals, tenants } from './key.table.ts';
+import { apiKeys } from './key.table.ts';
 
 type NewKey = typeof apiKeys.$inferInsert;
 
@@ -9,19 +14,35 @@ type NewKey = typeof apiKeys.$inferInsert;
 export function createKeyRepository(db: Executor) {
   const rows = () =>
     db
-      .select({ ...getTableColumns(apiKeys), tenantId: principals.tenantId })
+      .select({
+        ...getTableColumns(apiKeys),
+        tenantId: principals.tenantId,
+        principalRoles: principals.roles,
+      })
       .from(apiKeys)
-      .innerJoin(principals, eq(principals.id, apiKeys.principalId));
+      .innerJoin(principals, eq(principals.id, apiKeys.principalId))
+      .innerJoin(tenants, eq(tenants.id, principals.tenantId));
   const isActive = () =>
     and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, sql`now()`)));
 
   return {
-    /** Makes the tenant and the principal when they are new; a principal stays in its first tenant. */
-    async ensurePrincipal(id: string, tenantId: string): Promise<{ tenantId: string }> {
-      await db.insert(tenants).values({ id: tenantId }).onConflictDoNothing();
-      await db.insert(principals).values({ id, tenantId }).onConflictDoNothing();
+    /** Makes the principal when it is new; it then has no roles of its own. */
+    async ensurePrincipal(id: string, tenantId: string, createdBy: string): Promise<PrincipalRow> {
+      await db.insert(principals).values({ id, tenantId, createdBy }).onConflictDoNothing();
       const [row] = await db.select().from(principals).where(eq(principals.id, id));
-      return { tenantId: row?.tenantId ?? tenantId };
+      return row as PrincipalRow;
+    },
+    /** Makes the platform's own tenant and its first admin; both stay as they are when they are there. */
+    async ensureAdmin(id: string, tenantId: string): Promise<void> {
+      await db.insert(tenants).values({ id: tenantId }).onConflictDoNothing();
+      await db
+        .insert(principals)
+        .values({ id, tenantId, roles: ['admin'] })
+        .onConflictDoNothing();
+      await db
+        .update(principals)
+        .set({ roles: ['admin'] })
+        .where(and(eq(principals.id, id), isNull(principals.roles)));
     },
     async insert(key: NewKey): Promise<void> {
       await db.insert(apiKeys).values(key);
@@ -42,19 +63,26 @@ export function createKeyRepository(db: Executor) {
       return row;
     },
     /** Newest first. */
-    async list(page: { limit: number; before?: { createdAt: Date; id: string } }): Promise<ApiKeyRow[]> {
-      const { before } = page;
-      const where =
-        before === undefined
-          ? undefined
-          : sql`(${apiKeys.createdAt}, ${apiKeys.id}) < (${before.createdAt.toISOString()}::timestamptz, ${before.id})`;
-      return await rows().where(where).orderBy(desc(apiKeys.createdAt), desc(apiKeys.id)).limit(page.limit);
+    async list(page: CreatedPage & { tenant?: string }): Promise<ApiKeyRow[]> {
+      const own = page.tenant === undefined ? undefined : eq(principals.tenantId, page.tenant);
+      return await rows()
+        .where(and(isBefore(page, apiKeys), own))
+        .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+        .limit(page.limit);
     },
+    /** Keys that work now: neither they nor their principal nor its tenant are out of use. */
     async listActive(limit: number): Promise<ApiKeyRow[]> {
-      return await rows().where(isActive()).limit(limit);
+      return await rows()
+        .where(and(isActive(), isNull(principals.disabledAt), isNull(tenants.disabledAt)))
+        .limit(limit);
     },
-    async countActive(): Promise<number> {
-      const [row] = await db.select({ keys: count() }).from(apiKeys).where(isActive());
+    /** Keys that are neither revoked nor expired, of all tenants or of one. */
+    async countActive(tenant?: string): Promise<number> {
+      const [row] = await db
+        .select({ keys: count() })
+        .from(apiKeys)
+        .innerJoin(principals, eq(principals.id, apiKeys.principalId))
+        .where(and(isActive(), tenant === undefined ? undefined : eq(principals.tenantId, tenant)));
       return row?.keys ?? 0;
     },
     /** Revokes a key; a revoked one keeps its first time. False when there is none of this id. */

@@ -1,9 +1,12 @@
 import { AppError, Timestamp } from '@millrace/contracts';
-import type { HttpApp } from '@millrace/service-kit';
-import { decodeCursor, pageOf, pageQuery, scopes, toPage } from '@millrace/service-kit';
+import type { HttpApp, Role } from '@millrace/service-kit';
+import { pageOf, pageQuery, roleNames, scopes } from '@millrace/service-kit';
 import type { Static } from 'typebox';
 import Type from 'typebox';
+import { pageByCreation } from '../created-page.ts';
+import { TenantId } from '../tenants/tenant.routes.ts';
 import type { KeyService } from './key.service.ts';
+import { effectiveScopes } from './key.service.ts';
 import type { ApiKeyRow } from './key.table.ts';
 
 const ScopeName = Type.Enum([...scopes]);
@@ -11,7 +14,10 @@ const KeyView = Type.Object({
   id: Type.String(),
   principal: Type.String(),
   tenant: Type.String(),
-  scopes: Type.Array(Type.String()),
+  scopes: Type.Array(Type.String(), {
+    description: 'What the key allows now, within the roles of its principal.',
+  }),
+  roles: Type.Array(Type.String()),
   note: Type.String(),
   createdAt: Timestamp,
   createdBy: Type.String(),
@@ -26,18 +32,26 @@ const NewKey = Type.Object(
       pattern: '^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$',
       description: 'Who will use the key.',
     }),
-    tenant: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' })),
-    scopes: Type.Array(ScopeName, { minItems: 1, maxItems: scopes.length }),
+    tenant: Type.Optional(TenantId),
+    scopes: Type.Optional(
+      Type.Array(ScopeName, {
+        minItems: 1,
+        maxItems: scopes.length,
+        description: 'Without scopes and roles the key follows the roles of its principal.',
+      }),
+    ),
+    roles: Type.Optional(
+      Type.Array(Type.Unsafe<Role>(Type.Enum([...roleNames])), { minItems: 1, maxItems: roleNames.length }),
+    ),
     note: Type.Optional(Type.String({ maxLength: 500 })),
     expiresAt: Type.Optional(Timestamp),
   },
   { additionalProperties: false },
 );
-const Cursor = Type.Object({ createdAt: Type.String(), id: Type.String() });
-const config = { scope: 'admin' } as const;
+const config = { scope: 'admin', isAuditedFirst: true } as const;
 const tags = ['keys'];
 
-/** Making, listing and revoking API keys; all of it needs `admin`. */
+/** Making, listing and revoking API keys; all of it needs `admin`, and reaches as far as the caller's tenant does. */
 export function keyRoutes(deps: { keys: KeyService }): (app: HttpApp) => Promise<void> {
   const { keys } = deps;
   return async function registerKeyRoutes(app) {
@@ -73,17 +87,18 @@ export function keyRoutes(deps: { keys: KeyService }): (app: HttpApp) => Promise
         schema: {
           operationId: 'listKeys',
           tags,
-          querystring: Type.Object(pageQuery, { additionalProperties: false }),
+          querystring: Type.Object(
+            { ...pageQuery, tenant: Type.Optional(TenantId) },
+            { additionalProperties: false },
+          ),
           response: { 200: pageOf(KeyView) },
         },
       },
       async (request) => {
-        const { limit, cursor } = request.query;
-        const key = decodeCursor(Cursor, cursor);
-        const before =
-          key === undefined ? {} : { before: { createdAt: new Date(key.createdAt), id: key.id } };
-        const rows = await keys.list({ limit: limit + 1, ...before });
-        return toPage(rows, limit, (row) => ({ createdAt: row.createdAt.toISOString(), id: row.id }), toView);
+        const { tenant, ...query } = request.query;
+        const list = (page: Parameters<KeyService['list']>[0]) =>
+          keys.list({ ...page, ...(tenant !== undefined && { tenant }) }, request.principal);
+        return await pageByCreation(query, list, toView);
       },
     );
     app.delete(
@@ -97,7 +112,7 @@ export function keyRoutes(deps: { keys: KeyService }): (app: HttpApp) => Promise
           response: { 200: KeyView },
         },
       },
-      async (request) => toView(await keys.revoke(request.params.id)),
+      async (request) => toView(await keys.revoke(request.params.id, request.principal)),
     );
   };
 }
@@ -107,7 +122,8 @@ function toView(row: ApiKeyRow): KeyView {
     id: row.id,
     principal: row.principalId,
     tenant: row.tenantId,
-    scopes: row.scopes,
+    scopes: effectiveScopes(row),
+    roles: row.roles,
     note: row.note,
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,

@@ -1,21 +1,6 @@
-import { index, pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
-
-export const gatewaySchema = pgSchema('gateway');
-
-/** Whose data is kept apart from others'. */
-export const tenants = gatewaySchema.table('tenants', {
-  id: text().primaryKey(),
-  createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
-});
-
-/** People and programs that act; each belongs to one tenant. */
-export const principals = gatewaySchema.table('principals', {
-  id: text().primaryKey(),
-  tenantId: text('tenant_id')
-    .notNull()
-    .references(() => tenants.id),
-  createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
-});
+import { index, text, timestamp } from 'drizzle-orm/pg-core';
+import { principals } from '../principals/principal.table.ts';
+import { gatewaySchema } from '../tenants/tenant.table.ts';
 
 /** API keys; only the SHA-256 of each is kept. */
 export const apiKeys = gatewaySchema.table(
@@ -28,7 +13,8 @@ export const apiKeys = gatewaySchema.table(
       .references(() => principals.id),
     note: text().notNull(),
     scopes: text().array().notNull(),
-    createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
+    roles: text().array().notNull().default([]),
+    createdAt: timestamp('created_at', { withTimezone: true, precision: 3 }).notNull().defaultNow(),
     createdBy: text('created_by').notNull(),
     expiresAt: timestamp('expires_at', { withTimezone: true }),
     revokedAt: timestamp('revoked_at', { withTimezone: true }),
@@ -36,4 +22,5 @@ export const apiKeys = gatewaySchema.table(
   (table) => [index('api_keys_created').on(table.createdAt, table.id)],
 );
 
-export type ApiKeyRow = typeof apiKeys.$inferSelect & { tenantId: string };
+/** A key with what its principal adds. */
+export type ApiKeyRow = typeof apiKeys.$inferSelect & { tenantId: string; principalRoles: string[] | null };

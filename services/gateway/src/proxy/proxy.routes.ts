@@ -48,7 +48,7 @@ export function proxyPaths(deps: {
       app.route({
         method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
         url: route.path,
-        config: { authenticated: true },
+        config: { authenticated: true, ...(route.basicAuth === true ? { basicAuth: true } : {}) },
         schema: { hide: true } as never,
         handler: async (request, reply) =>
           await pass(request, reply, target, { forwarder: deps.forwarder, eventStreams }),

@@ -8,6 +8,8 @@ export type ProxyRoute = {
   readonly path: string;
   readonly service: ServiceName;
   readonly body: BodyClass;
+  /** HTTP Basic is taken as well. */
+  readonly basicAuth?: true;
 };
 
 /** Which service answers which public path. The first part of every table row decides; no path is rewritten. */
@@ -22,6 +24,8 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   // Open Inference Protocol
   { path: '/v2', service: 'inference', body: 'small' },
   { path: '/v2/*', service: 'inference', body: 'predict' },
+  // MLflow
+  { path: '/api/*', service: 'registry', body: 'upload', basicAuth: true },
   // Platform API
   ...both('/v1/datasets', 'datasets', 'upload'),
   { path: '/v1/training/*', service: 'training-orchestrator', body: 'small' },
@@ -29,6 +33,10 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   ...both('/v1/conversions', 'converter', 'small'),
   ...both('/v1/models', 'registry', 'upload'),
   { path: '/v1/imports/*', service: 'registry', body: 'small' },
+  ...both('/v1/uploads', 'registry', 'upload'),
+  { path: '/v1/storage/*', service: 'registry', body: 'small' },
+  { path: '/v1/approvals/*', service: 'registry', body: 'small' },
+  { path: '/v1/governance/*', service: 'registry', body: 'small' },
   ...both('/v1/rollouts', 'registry', 'small'),
   ...both('/v1/inference', 'inference', 'small'),
   ...both('/v1/batch-jobs', 'inference', 'small'),

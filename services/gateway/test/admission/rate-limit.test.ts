@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createRateLimit } from '../src/proxy/rate-limit.ts';
+import { createRateLimit } from '../../src/admission/rate-limit.ts';
 
 test('a bucket holds two seconds of requests and fills at its rate', () => {
   let nowMs = 0;

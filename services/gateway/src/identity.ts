@@ -1,0 +1,92 @@
+import type { Bus } from '@millrace/bus';
+import type { Database } from '@millrace/database';
+import type { KeySet, KeySetSource, Logger } from '@millrace/service-kit';
+import { createKeySetHolder, DISABLED_PRINCIPALS_MAX, TENANTS_MAX } from '@millrace/service-kit';
+import type { KeyService } from './keys/key.service.ts';
+import { createKeyService } from './keys/key.service.ts';
+import { startKeySetPublisher } from './keys/key-set.publisher.ts';
+import type { Issuer } from './oidc/issuer-config.ts';
+import type { IssuerKeys } from './oidc/issuer-keys.ts';
+import { createIssuerKeys } from './oidc/issuer-keys.ts';
+import { createPrincipalRepository } from './principals/principal.repository.ts';
+import type { PrincipalService } from './principals/principal.service.ts';
+import { createPrincipalService } from './principals/principal.service.ts';
+import { createTenantRepository } from './tenants/tenant.repository.ts';
+import type { TenantService } from './tenants/tenant.service.ts';
+import { createTenantService } from './tenants/tenant.service.ts';
+import type { TenantLimits } from './tenants/tenant.table.ts';
+
+/** Everything about who may do what, and its publication to the other services. */
+export type Identity = {
+  readonly keys: KeyService;
+  readonly principals: PrincipalService;
+  readonly tenants: TenantService;
+  readonly issuerKeys: IssuerKeys;
+  /** What this process itself checks requests by. */
+  readonly keySet: KeySetSource;
+  /** Bounds of a tenant, as of the last change. */
+  limitsOf(tenant: string): TenantLimits | undefined;
+  /** Takes what changed into this process and tells the others. */
+  publish(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export type IdentityDeps = {
+  database: Database;
+  bus: Bus;
+  privateKeyPem: string;
+  logger: Logger;
+  issuers: readonly Issuer[];
+  /** Least time between two fetches of a provider's keys that unknown keys ask for (ms). */
+  seekIntervalMs?: number;
+};
+
+/** Starts the services of keys, principals and tenants with the publisher of the signed key set. */
+export function startIdentity(deps: IdentityDeps): Identity {
+  const { database, bus, privateKeyPem, logger, issuers, seekIntervalMs } = deps;
+  const own = createKeySetHolder();
+  const onChanged = async (): Promise<void> => await publisher.publish();
+  const changed = { database, onChanged };
+  const keys = createKeyService(changed);
+  const principals = createPrincipalService(changed);
+  const tenants = createTenantService(changed);
+  const issuerKeys = createIssuerKeys({
+    issuers,
+    logger,
+    onChanged,
+    ...(seekIntervalMs !== undefined && { seekIntervalMs }),
+  });
+  let limits: ReadonlyMap<string, TenantLimits> = new Map();
+  async function keySet(): Promise<KeySet> {
+    // taken before the rows are read: a set that is read later is never the older one
+    const issuedAt = new Date().toISOString();
+    const rows = await createTenantRepository(database.db).all(TENANTS_MAX);
+    limits = new Map(rows.map((row) => [row.id, row.limits]));
+    return {
+      issuedAt,
+      keys: await keys.activeKeys(),
+      identities: {
+        tenants: rows.filter(({ disabledAt }) => disabledAt === null).map(({ id }) => id),
+        disabled: await createPrincipalRepository(database.db).disabledOfIssuers(DISABLED_PRINCIPALS_MAX),
+        issuers: issuerKeys.records(),
+      },
+    };
+  }
+  async function seek(issuer: string): Promise<void> {
+    if (await issuerKeys.seek(issuer)) await publisher.publish();
+  }
+  const publisher = startKeySetPublisher({ bus, keySet, seek, own, privateKeyPem, logger });
+  return {
+    keys,
+    principals,
+    tenants,
+    issuerKeys,
+    limitsOf: (tenant) => limits.get(tenant),
+    keySet: { ...own, seek },
+    publish: publisher.publish,
+    async stop() {
+      issuerKeys.stop();
+      await publisher.stop();
+    },
+  };
+}

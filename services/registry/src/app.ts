@@ -1,16 +1,29 @@
 import type { HttpApp, HttpOptions } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
+import { bundleRoutes } from './bundles/bundle.routes.ts';
+import type { BundleService } from './bundles/bundle.service.ts';
+import { collectionRoutes } from './collection/collection.routes.ts';
+import type { CollectionService } from './collection/collection.service.ts';
 import type { EnsembleRoutesOptions } from './ensembles/ensemble.routes.ts';
 import { ensembleRoutes } from './ensembles/ensemble.routes.ts';
-import type { ChangeLog } from './history/change-log.ts';
+import type { ApprovalRoutesOptions } from './governance/approval.routes.ts';
+import { approvalRoutes } from './governance/approval.routes.ts';
+import type { PolicyRoutesOptions } from './governance/policy.routes.ts';
+import { policyRoutes } from './governance/policy.routes.ts';
+import type { HistoryRoutesOptions } from './history/history.routes.ts';
 import { historyRoutes } from './history/history.routes.ts';
 import { importRoutes } from './imports/import.routes.ts';
 import type { ImportService } from './imports/import.service.ts';
+import { mlflowRoutes } from './mlflow/mlflow-scope.ts';
+import type { MlflowRegistry } from './mlflow-registry/mlflow-registry.ts';
 import type { ModelRoutesOptions } from './models/model.routes.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import { modelApiRoutes } from './models/model-api.routes.ts';
+import { partUploadRoutes } from './part-uploads/part-upload.routes.ts';
+import type { PartUploadService } from './part-uploads/part-upload.service.ts';
 import type { RolloutRoutesOptions } from './rollouts/rollout.routes.ts';
 import { rolloutRoutes } from './rollouts/rollout.routes.ts';
+import type { Tracking } from './tracking/tracking.ts';
 import { uploadRoutes } from './uploads/upload.routes.ts';
 import type { UploadService } from './uploads/upload.service.ts';
 import type { VersionRoutesOptions } from './versions/version.routes.ts';
@@ -23,7 +36,18 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
   ModelRoutesOptions &
   VersionRoutesOptions &
   RolloutRoutesOptions &
-  EnsembleRoutesOptions & { changeLog: ChangeLog; uploads: UploadService; imports: ImportService };
+  ApprovalRoutesOptions &
+  PolicyRoutesOptions &
+  HistoryRoutesOptions &
+  EnsembleRoutesOptions & {
+    uploads: UploadService;
+    imports: ImportService;
+    bundles: BundleService;
+    partUploads: PartUploadService;
+    collections: CollectionService;
+    tracking: Tracking;
+    mlflowRegistry: MlflowRegistry;
+  };
 
 /** The HTTP side of the registry; it does not listen yet. */
 export async function buildApp(deps: AppDeps): Promise<HttpApp> {
@@ -39,13 +63,19 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   const all = [
     uploadRoutes,
     importRoutes,
+    partUploadRoutes,
+    collectionRoutes,
     ensembleRoutes,
     modelApiRoutes,
     modelRoutes,
     versionRoutes,
+    bundleRoutes,
     rolloutRoutes,
     historyRoutes,
+    approvalRoutes,
+    policyRoutes,
   ];
   for (const routes of all) await app.register(routes(deps));
+  await app.register(mlflowRoutes([...deps.tracking.routes, ...deps.mlflowRegistry.routes]));
   return app;
 }

@@ -8,9 +8,63 @@ export const ConfigSchema = Type.Object({
   ...databaseConfig,
   ...natsConfig,
   ...s3Config,
-  signingKeyFile: Type.String({
-    env: 'MILLRACE_SIGNING_KEY_FILE',
-    minLength: 1,
-    description: 'PEM file of the P-256 private key that signs packages; only the registry has it.',
+  signingKeyFile: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_KEY_FILE',
+      minLength: 1,
+      description: 'PEM file of the P-256 private key that signs packages; only the registry has it.',
+    }),
+  ),
+  signingKey: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_KEY',
+      minLength: 1,
+      secret: true,
+      description: 'The same key itself, as PEM, instead of its file.',
+    }),
+  ),
+  signingCommand: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_COMMAND',
+      minLength: 2,
+      description:
+        'Instead of a key: a program and its arguments as a JSON array, which gets a SHA-256 (32 bytes) on stdin and writes the DER signature to stdout, for instance of an HSM.',
+    }),
+  ),
+  signingCommandKeyFile: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_COMMAND_KEY_FILE',
+      minLength: 1,
+      description: 'PEM file of the P-256 public key that this program signs with.',
+    }),
+  ),
+  signingCertificateFile: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_CERTIFICATE_FILE',
+      minLength: 1,
+      description:
+        'PEM file of the certificate of the key and those that lead to its root; with it packages are signed by certificate.',
+    }),
+  ),
+  storageGraceSeconds: Type.Integer({
+    env: 'MILLRACE_STORAGE_GRACE_SECONDS',
+    default: 86_400,
+    minimum: 1,
+    description:
+      'Files younger than this are never collected, and what is collected is deleted only this long after; longer than any upload or job takes.',
+  }),
+  signingPublicKeyFile: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_SIGNING_PUBLIC_KEY_FILE',
+      minLength: 1,
+      description:
+        'PEM file of further public keys (older ones) and CA certificates whose signatures are taken; inference has the same.',
+    }),
+  ),
+  artifactBytesMax: Type.Integer({
+    env: 'MILLRACE_ARTIFACT_BYTES_MAX',
+    minimum: 1,
+    default: 5 * 1024 ** 3,
+    description: 'Largest artifact of a run in bytes.',
   }),
 });

@@ -1,28 +1,44 @@
-import { createPublicKey } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { callRpc, serveRpc } from '@millrace/bus';
 import { loadVersionMethod, resolveVersionMethod } from '@millrace/contracts';
-import { createFileSigner } from '@millrace/integrity';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { storageOf } from '@millrace/storage';
 import { buildApp } from './app.ts';
+import { createBundleService } from './bundles/bundle.service.ts';
+import { createCollectionService } from './collection/collection.service.ts';
+import { createReferences } from './collection/references.ts';
 import { ConfigSchema } from './config.ts';
 import { createEnsembleService } from './ensembles/ensemble.service.ts';
+import { createApprovalService } from './governance/approval.service.ts';
+import { createApprovalProver } from './governance/approval-proof.ts';
+import { createGate } from './governance/gate.ts';
+import { createGovernanceRepository } from './governance/governance.repository.ts';
+import { createPolicyService } from './governance/policy.service.ts';
 import { createChangeLog } from './history/change-log.ts';
+import { createHistoryService } from './history/history.service.ts';
+import { createRegisteredLookup } from './history/registered-lookup.ts';
+import { createStateRepository } from './history/state.repository.ts';
 import { startImportConsumers } from './imports/import.consumer.ts';
 import { createImportRepository } from './imports/import.repository.ts';
 import { createImportService } from './imports/import.service.ts';
+import { createMlflowRegistry } from './mlflow-registry/mlflow-registry.ts';
+import { withRegisteredPackages } from './mlflow-registry/registered-artifacts.ts';
 import { createModelRepository } from './models/model.repository.ts';
+import { createModelService } from './models/model.service.ts';
+import { createPartUploadRepository } from './part-uploads/part-upload.repository.ts';
+import { createPartUploadService } from './part-uploads/part-upload.service.ts';
 import { startRegistrationConsumer } from './registration/registration.consumer.ts';
 import { createRegistrationService } from './registration/registration.service.ts';
-import type { SigningKey } from './registration/sign.ts';
+import { openSigningKey } from './registration/signing-key.ts';
 import { createRolloutRepository } from './rollouts/rollout.repository.ts';
 import { createRolloutService } from './rollouts/rollout.service.ts';
 import { startRolloutMonitor } from './rollouts/rollout-monitor.ts';
 import * as schema from './schema.ts';
+import { createTracking } from './tracking/tracking.ts';
+import { startTrainingRunConsumers } from './tracking/training-run.consumer.ts';
 import { createUploadService } from './uploads/upload.service.ts';
 import { createWorkLimit } from './uploads/work-limit.ts';
+import { createVerificationReporter } from './verification/verification-reporter.ts';
 import { createVersionRepository } from './versions/version.repository.ts';
 import { createVersionService } from './versions/version.service.ts';
 
@@ -37,26 +53,19 @@ const WARM_CONVERT_SUBJECT = 'millrace.ctl.warm.convert';
 const { busTables } = schema;
 const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url));
 
-function readKey(file: string): SigningKey {
-  const pem = readFileSync(file, 'utf8');
-  const publicKeyPem = createPublicKey(pem).export({ type: 'spki', format: 'pem' }).toString();
-  return { signer: createFileSigner(pem), publicKeyPem };
-}
-
 await startService({
   name: 'registry',
   config: ConfigSchema,
   env: process.env,
   connect: (base) => connectPlatform({ ...base, schema: 'registry', busTables, migrationsFolder }),
   async build({ service, config, logger, metrics, auth, readiness, database, bus, outbox }) {
-    const key = readKey(config.signingKeyFile);
-    const { publicKeyPem } = key;
+    const key = openSigningKey(config);
     const storage = storageOf(config);
     await storage.ensureBucket();
     const models = createModelRepository(schema);
     const repository = createVersionRepository(schema);
     const rollouts = createRolloutRepository(schema);
-    const changeLog = createChangeLog(schema.changeLog);
+    const changeLog = createChangeLog(schema, outbox);
     const warmUp = (modelVersionId: string) =>
       callRpc(
         bus,
@@ -66,16 +75,62 @@ await startService({
         { modelVersionId },
         { timeoutMs: WARM_UP_TIMEOUT_MS },
       );
-    const registrations = createRegistrationService({ models, versions: repository, changeLog, outbox });
+    const governance = createGovernanceRepository(schema);
+    const gate = createGate({ database, governance, outbox });
+    const registrations = createRegistrationService({
+      models,
+      versions: repository,
+      changeLog,
+      gate,
+      outbox,
+    });
+    const registered = createRegisteredLookup(database, schema.changeLog);
+    const verification = createVerificationReporter({ bus, database, outbox, metrics, logger });
     const versions = createVersionService({
       database,
       models,
       versions: repository,
       rollouts,
       changeLog,
+      gate,
       outbox,
       storage,
-      publicKeyPem,
+      trustedPem: key.trustedPem,
+      verification,
+      registeredDigest: (modelId, versionId) => registered.packageDigest(modelId, versionId),
+    });
+    const policies = createPolicyService({ database, models, governance, changeLog });
+    const approvalService = createApprovalService({
+      database,
+      models,
+      versionRows: repository,
+      governance,
+      gate,
+      changeLog,
+    });
+    const approvalProver = createApprovalProver({
+      database,
+      models,
+      versionRows: repository,
+      gate,
+      changeLog,
+      key,
+    });
+    const histories = createHistoryService({
+      database,
+      models,
+      governance,
+      changeLog,
+      states: createStateRepository(schema),
+      key,
+    });
+    const modelService = createModelService({
+      database,
+      models,
+      versionRows: repository,
+      versions,
+      rollouts,
+      changeLog,
     });
     const rolloutService = createRolloutService({
       database,
@@ -116,6 +171,20 @@ await startService({
       warmUp,
       logger,
     });
+    const graceMs = config.storageGraceSeconds * 1_000;
+    const collections = createCollectionService({
+      storage,
+      references: createReferences({ bus, database, graceMs }),
+      graceMs,
+      logger,
+    });
+    const partUploads = createPartUploadService({
+      database,
+      partUploads: createPartUploadRepository(schema.partUploads),
+      storage,
+      uploads,
+      logger,
+    });
     const ensembles = createEnsembleService({
       database,
       storage,
@@ -142,9 +211,48 @@ await startService({
       key,
       imports,
     });
+    const bundles = createBundleService({
+      database,
+      versions: repository,
+      changeLog,
+      registered,
+      storage,
+      key,
+    });
+    const refusals = verification.listen((id) => versions.findById(id));
     const rpc = serveRpc(bus, service, 'resolve', resolveVersionMethod, (request) =>
       versions.resolve(request),
     );
+    const tracking = createTracking({
+      database,
+      tables: schema,
+      storage,
+      artifactBytesMax: config.artifactBytesMax,
+      logger,
+      extend: (artifacts) =>
+        withRegisteredPackages(artifacts, { database, versionRows: repository, versions, storage }),
+    });
+    const mlflowRegistry = createMlflowRegistry({
+      database,
+      tables: schema,
+      storage,
+      key,
+      tracking,
+      models,
+      modelService,
+      versionRows: repository,
+      versions,
+      registrations,
+      gate,
+      changeLog,
+      logger,
+    });
+    const trainings = startTrainingRunConsumers({
+      bus,
+      database,
+      tables: busTables,
+      trainingRuns: tracking.trainingRuns,
+    });
     const app = await buildApp({
       logger,
       metrics,
@@ -152,22 +260,36 @@ await startService({
       readiness: { ...readiness, storage: () => storage.checkHealth() },
       database,
       models,
+      modelService,
+      governance,
+      policies,
+      approvalService,
+      approvalProver,
+      histories,
       repository,
       versions,
-      storage,
-      publicKeyPem,
       changeLog,
       uploads,
       imports,
+      partUploads,
+      collections,
       ensembles,
+      bundles,
       rollouts,
       rolloutService,
       monitor,
+      tracking,
+      mlflowRegistry,
     });
     return {
       app,
       async close() {
+        refusals.stop();
+        partUploads.stop();
         await Promise.all([consumer.stop(), importConsumers.stop(), rpc.stop(), monitor.stop()]);
+        await trainings.stop();
+        tracking.stop();
+        await mlflowRegistry.stop();
         storage.close();
       },
     };

@@ -11,7 +11,13 @@ import {
   PipelineRegistrationRequested,
   resolveVersionMethod,
 } from '@millrace/contracts';
-import { CHAIN_GENESIS, modelDigest, verifyChain, verifyModel, verifyStatement } from '@millrace/integrity';
+import {
+  CHAIN_GENESIS,
+  modelDigest,
+  verifyChain,
+  verifyModel,
+  verifyPackageStatements,
+} from '@millrace/integrity';
 import { blobKey } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
@@ -21,6 +27,7 @@ import { getJson, postJson, startRegistryStack, upload } from './support/registr
 const model = readFileSync(new URL('./fixtures/model.onnx', import.meta.url));
 const other = readFileSync(new URL('./fixtures/other.onnx', import.meta.url));
 const WEIGHTS = 'ab'.repeat(32);
+const MACHINE = { cpu: 'a processor', classDigest: '56'.repeat(32), threads: { intra: 2, inter: 1 } };
 
 type Fact = { subject: string; data: Record<string, unknown> };
 
@@ -61,12 +68,13 @@ async function publish(data: Record<string, unknown> & { pipelineId: string }): 
 async function request(changes: Record<string, unknown> = {}, graph: Uint8Array = model): Promise<Request> {
   const onnx = await store('model.onnx', graph);
   const frozen = await store('frozen_graph.pb', Buffer.from('a frozen graph'));
+  const saved = await store('saved_model/saved_model.pb', Buffer.from('a saved model'));
   const keras = await store('model.keras', Buffer.from(`never the same ${newId()}`));
   return {
     pipelineId: newId(),
     model: 'verichain',
     framework: 'onnx',
-    files: [onnx, frozen, keras],
+    files: [onnx, frozen, keras, saved],
     weightsDigest: WEIGHTS,
     graphDigests: { onnx: onnx.sha256, frozenGraph: frozen.sha256 },
     trainingJobId: newId(),
@@ -74,8 +82,20 @@ async function request(changes: Record<string, unknown> = {}, graph: Uint8Array 
     dataset: { datasetId: newId(), versionId: newId(), digest: 'cd'.repeat(32) },
     recipe: 'verichain',
     params: { epochs: 5, seed: 7 },
-    trainingMeta: { accuracy: 0.97, environment: { lock: 'requirements.txt', sha256: 'ef'.repeat(32) } },
-    conversionMeta: { parity: { maxAbsDiff: 2e-7, tolerance: 1e-4 }, environmentDigest: '12'.repeat(32) },
+    trainingMeta: {
+      accuracy: 0.97,
+      recipe: { name: 'verichain', version: '1.0.0', sha256: '34'.repeat(32) },
+      environment: { lock: 'requirements.txt', sha256: 'ef'.repeat(32) },
+      machine: MACHINE,
+      startedAt: '2026-11-21T10:00:00+00:00',
+    },
+    conversionMeta: {
+      parity: { maxAbsDiff: 2e-7, tolerance: 1e-4 },
+      environmentDigest: '12'.repeat(32),
+      opset: 17,
+      startedAt: '2026-11-21T10:01:00+00:00',
+      finishedAt: '2026-11-21T10:02:00+00:00',
+    },
     ...changes,
   };
 }
@@ -110,21 +130,54 @@ describe('a pipeline registers what it made', () => {
       createdBy: 'pipeline',
     });
     const parts = (await getJson(`${origin}/v1/models/verichain/versions/1/bundle-parts`)).body as {
-      attestations: { predicateType: string; bundle: Record<string, unknown> }[];
+      manifest: { files: ArtifactRef[] };
+      attestations: { name: 'provenance' | 'meta' | 'conversion'; bundle: Record<string, unknown> }[];
     };
-    const [provenance] = parts.attestations;
-    const { statement } = verifyStatement(provenance?.bundle ?? {}, stack.publicKeyPem, {
-      predicateType: 'https://slsa.dev/provenance/v1',
-      subjectDigests: [String(fact.data.packageDigest), String(fact.data.modelDigest)],
-    });
-    expect(statement.predicate).toMatchObject({
+    const signed = Object.fromEntries(parts.attestations.map(({ name, bundle }) => [name, bundle]));
+    const { provenance, conversion } = verifyPackageStatements(
+      { provenance: signed.provenance ?? {}, meta: signed.meta ?? {}, conversion: signed.conversion ?? {} },
+      stack.publicKeyPem,
+      {
+        packageDigest: String(fact.data.packageDigest),
+        rootDigest: String(body.rootDigest),
+        files: parts.manifest.files,
+      },
+    );
+    expect(provenance.predicate).toMatchObject({
       buildDefinition: {
         externalParameters: { recipe: 'verichain', params: { epochs: 5, seed: 7 } },
+        internalParameters: { machine: MACHINE, weightsDigest: WEIGHTS },
         resolvedDependencies: [
           { name: 'dataset', digest: { sha256: 'cd'.repeat(32) } },
-          { name: 'training-environment' },
-          { name: 'conversion-environment' },
+          {
+            name: 'recipe',
+            uri: 'urn:millrace:recipe:verichain@1.0.0',
+            digest: { sha256: '34'.repeat(32) },
+          },
+          { name: 'training-environment', digest: { sha256: 'ef'.repeat(32) } },
+          { name: 'conversion-environment', digest: { sha256: '12'.repeat(32) } },
         ],
+      },
+      runDetails: {
+        metadata: { startedOn: '2026-11-21T10:00:00+00:00', finishedOn: '2026-11-21T10:02:00+00:00' },
+      },
+    });
+    expect(conversion?.subject).toContainEqual({ name: 'model.onnx', digest: { sha256: graphs.onnx } });
+    expect(conversion?.predicate).toMatchObject({
+      buildDefinition: {
+        buildType: 'urn:millrace:build:convert:v1',
+        externalParameters: { opset: 17 },
+        internalParameters: { pipelineId: data.pipelineId, trainingJobId: data.trainingJobId },
+        resolvedDependencies: [
+          { name: 'weights', digest: { sha256: WEIGHTS } },
+          { name: 'frozenGraph', digest: { sha256: graphs.frozenGraph } },
+          { name: 'saved_model/saved_model.pb' },
+          { name: 'conversion-environment', digest: { sha256: '12'.repeat(32) } },
+        ],
+      },
+      runDetails: {
+        metadata: { invocationId: data.conversionJobId, startedOn: '2026-11-21T10:01:00+00:00' },
+        byproducts: [{ name: 'parity', annotations: { maxAbsDiff: 2e-7, tolerance: 1e-4 } }],
       },
     });
   });

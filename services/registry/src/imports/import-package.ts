@@ -6,7 +6,7 @@ import type { Storage } from '@millrace/storage';
 import { GRAPH_PATH } from '../registration/graph.ts';
 import { inspectUntrusted } from '../registration/inspect.ts';
 import { assertParity, verifyBlob, withServingGraph } from '../registration/pipeline-package.ts';
-import { importProvenance } from '../registration/provenance.ts';
+import { importConversion, importProvenance } from '../registration/provenance.ts';
 import type { ReadyRegistration } from '../registration/registration.service.ts';
 import type { SigningKey } from '../registration/sign.ts';
 import { signPackage } from '../registration/sign.ts';
@@ -36,6 +36,13 @@ export async function prepareImport(
   const { files, servingFile } = await withServingGraph(storage, [...made, ...sources], GRAPH_PATH, graph);
   const digest = modelDigest({ weightsDigest: graph.weightsDigest, graphDigests: [graph.sha256] });
   const uploaded = row.files.map(({ path, sha256 }) => ({ path, sha256 }));
+  const from = {
+    by: row.createdBy,
+    importId: row.id,
+    conversionJobId: job.jobId,
+    files: uploaded,
+    conversionMeta: meta,
+  };
   return {
     tenant: row.tenant,
     model: row.model,
@@ -49,13 +56,8 @@ export async function prepareImport(
       name: row.model,
       files,
       modelDigest: digest,
-      provenance: importProvenance({
-        by: row.createdBy,
-        importId: row.id,
-        conversionJobId: job.jobId,
-        files: uploaded,
-        conversionMeta: meta,
-      }),
+      provenance: importProvenance(from),
+      conversion: importConversion(from, onnx),
       meta: {
         framework: 'onnx',
         source: row.format,

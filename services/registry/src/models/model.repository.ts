@@ -1,7 +1,12 @@
 import { newId } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import { and, asc, eq, gt, sql } from 'drizzle-orm';
-import type { ModelRow, ModelTables } from './model.table.ts';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import type { ModelRow, ModelTables, Tags } from './model.table.ts';
+import type { TagFilter } from './tags.ts';
+import { hasTag } from './tags.ts';
+
+/** Which models a list shows: those whose name holds a text, those that have a tag. */
+export type ModelFilter = { readonly search?: string | undefined; readonly tag?: TagFilter | undefined };
 
 export type ModelRepository = ReturnType<typeof createModelRepository>;
 
@@ -11,7 +16,7 @@ export function createModelRepository({ models, aliases }: ModelTables) {
     const rows = await db
       .select()
       .from(models)
-      .where(and(eq(models.tenant, tenant), eq(models.name, name)));
+      .where(and(eq(models.tenant, tenant), eq(models.name, name), isNull(models.deletedAt)));
     return rows[0];
   };
 
@@ -19,7 +24,10 @@ export function createModelRepository({ models, aliases }: ModelTables) {
     find,
 
     async findById(db: Executor, id: string): Promise<ModelRow | undefined> {
-      const rows = await db.select().from(models).where(eq(models.id, id));
+      const rows = await db
+        .select()
+        .from(models)
+        .where(and(eq(models.id, id), isNull(models.deletedAt)));
       return rows[0];
     },
 
@@ -29,11 +37,66 @@ export function createModelRepository({ models, aliases }: ModelTables) {
       const rows = await tx
         .select()
         .from(models)
-        .where(and(eq(models.tenant, tenant), eq(models.name, name)))
+        .where(and(eq(models.tenant, tenant), eq(models.name, name), isNull(models.deletedAt)))
         .for('update');
       const [row] = rows;
       if (row === undefined) throw new Error('A model row vanished while it was made.');
       return row;
+    },
+
+    /** A model of the tenant, deleted or not. */
+    async findAny(db: Executor, tenant: string, id: string): Promise<ModelRow | undefined> {
+      const rows = await db
+        .select()
+        .from(models)
+        .where(and(eq(models.id, id), eq(models.tenant, tenant)));
+      return rows[0];
+    },
+
+    /** The model that had the name at a time; one deleted by then is none. */
+    async findAt(db: Executor, tenant: string, name: string, at: Date): Promise<ModelRow | undefined> {
+      const rows = await db
+        .select()
+        .from(models)
+        .where(
+          and(
+            eq(models.tenant, tenant),
+            eq(models.name, name),
+            or(isNull(models.deletedAt), gt(models.deletedAt, at)),
+          ),
+        )
+        .orderBy(sql`${models.deletedAt} asc nulls last`)
+        .limit(1);
+      return rows[0];
+    },
+
+    /** Models of a tenant, deleted ones too, in the order of their ids. */
+    listAll: (db: Executor, tenant: string, page: { limit: number; after: string | undefined }) =>
+      db
+        .select()
+        .from(models)
+        .where(
+          and(eq(models.tenant, tenant), page.after === undefined ? undefined : gt(models.id, page.after)),
+        )
+        .orderBy(asc(models.id))
+        .limit(page.limit),
+
+    async insert(tx: Executor, row: typeof models.$inferInsert): Promise<ModelRow | undefined> {
+      const rows = await tx.insert(models).values(row).onConflictDoNothing().returning();
+      return rows[0];
+    },
+
+    async update(
+      tx: Executor,
+      id: string,
+      change: { name?: string; description?: string; tags?: Tags; deletedAt?: Date },
+    ): Promise<ModelRow | undefined> {
+      const rows = await tx
+        .update(models)
+        .set({ ...change, updatedAt: sql`now()` })
+        .where(eq(models.id, id))
+        .returning();
+      return rows[0];
     },
 
     lock: (tx: Executor, id: string) =>
@@ -45,18 +108,32 @@ export function createModelRepository({ models, aliases }: ModelTables) {
         .set({ lastOrdinal: sql`greatest(${models.lastOrdinal}, ${ordinal})` })
         .where(eq(models.id, id)),
 
-    list: (db: Executor, tenant: string, options: { limit: number; afterName?: string }) =>
+    list: (db: Executor, tenant: string, options: { limit: number; afterName?: string } & ModelFilter) =>
       db
         .select()
         .from(models)
         .where(
           and(
             eq(models.tenant, tenant),
+            isNull(models.deletedAt),
             options.afterName === undefined ? undefined : gt(models.name, options.afterName),
+            options.search === undefined
+              ? undefined
+              : sql`position(lower(${options.search}) in lower(${models.name})) > 0`,
+            hasTag(models.tags, options.tag),
           ),
         )
         .orderBy(asc(models.name))
         .limit(options.limit),
+
+    async aliasesOf(db: Executor, modelVersionId: string): Promise<string[]> {
+      const rows = await db
+        .select({ alias: aliases.alias })
+        .from(aliases)
+        .where(eq(aliases.modelVersionId, modelVersionId))
+        .orderBy(asc(aliases.alias));
+      return rows.map(({ alias }) => alias);
+    },
 
     aliases: (db: Executor, modelId: string) =>
       db.select().from(aliases).where(eq(aliases.modelId, modelId)).orderBy(asc(aliases.alias)),
@@ -86,7 +163,12 @@ export function createModelRepository({ models, aliases }: ModelTables) {
       return rows[0]?.id;
     },
 
-    removeAliasesOf: (tx: Executor, modelVersionId: string) =>
-      tx.delete(aliases).where(eq(aliases.modelVersionId, modelVersionId)),
+    async removeAliasesOf(tx: Executor, modelVersionId: string): Promise<string[]> {
+      const rows = await tx
+        .delete(aliases)
+        .where(eq(aliases.modelVersionId, modelVersionId))
+        .returning({ alias: aliases.alias });
+      return rows.map(({ alias }) => alias);
+    },
   };
 }

@@ -6,7 +6,7 @@ import type { Storage } from '@millrace/storage';
 import type { InspectedGraph } from './graph.ts';
 import { SERVING_PATH } from './graph.ts';
 import { inspectUntrusted } from './inspect.ts';
-import { pipelineProvenance } from './provenance.ts';
+import { pipelineConversion, pipelineProvenance } from './provenance.ts';
 import type { ReadyRegistration } from './registration.service.ts';
 import type { SigningKey } from './sign.ts';
 import { signPackage } from './sign.ts';
@@ -42,6 +42,7 @@ export async function preparePipelinePackage(
     files,
     modelDigest: digest,
     provenance: pipelineProvenance(request),
+    conversion: pipelineConversion(request, onnx),
     meta: { training: request.trainingMeta, conversion: request.conversionMeta },
   });
   return {

@@ -2,10 +2,12 @@ import type { Outbox } from '@millrace/bus';
 import type { ArtifactRef, Stage } from '@millrace/contracts';
 import { AppError, ModelVersionRegistered, newId } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
+import type { Gate } from '../governance/gate.ts';
 import type { ChangeLog } from '../history/change-log.ts';
 import type { ModelRepository } from '../models/model.repository.ts';
 import type { ModelRow } from '../models/model.table.ts';
 import type { VersionRepository, VersionWithPackage } from '../versions/version.repository.ts';
+import { NOT_SERVABLE } from '../versions/version.repository.ts';
 import type { Lineage } from '../versions/version.table.ts';
 import { versionIds } from '../versions/version-ids.ts';
 import type { InspectedGraph } from './graph.ts';
@@ -19,8 +21,8 @@ export type ReadyRegistration = {
   /** Label asked for; without one the next `v<ordinal>`. */
   readonly label: string | undefined;
   readonly stage: Stage;
-  /** What serves it: `onnx` and `ensemble` run on onnxruntime, `tensorflow` on TensorFlow.js. */
-  readonly framework: 'onnx' | 'tensorflow' | 'ensemble';
+  /** What serves it: `onnx` and `ensemble` run on onnxruntime, `tensorflow` on TensorFlow.js; a flavour that nothing here serves. */
+  readonly framework: 'onnx' | 'tensorflow' | 'ensemble' | (string & {});
   readonly modelDigest: string;
   readonly graph: Pick<InspectedGraph, 'sha256' | 'inputs' | 'outputs'>;
   readonly servingFile: string;
@@ -44,9 +46,10 @@ export function createRegistrationService(options: {
   models: ModelRepository;
   versions: VersionRepository;
   changeLog: ChangeLog;
+  gate: Gate;
   outbox: Outbox;
 }) {
-  const { models, versions, changeLog, outbox } = options;
+  const { models, versions, changeLog, gate, outbox } = options;
 
   /** The version that this registration would only repeat. @throws AppError `version_conflict` */
   async function findSame(
@@ -85,6 +88,9 @@ export function createRegistrationService(options: {
       );
     }
     const { signed, graph } = ready;
+    const { packageDigest } = signed;
+    const candidate = { label, packageDigest, modelDigest: ready.modelDigest, createdBy: ready.by };
+    await gate.assertStage(tx, { model, version: candidate }, ready.stage);
     await versions.putPackage(tx, {
       packageDigest: signed.packageDigest,
       rootDigest: signed.rootDigest,
@@ -112,8 +118,8 @@ export function createRegistrationService(options: {
       metrics: ready.metrics,
       createdBy: ready.by,
     });
-    for (const { predicateType, bundle } of signed.attestations) {
-      await versions.addAttestation(tx, { modelVersionId: version.id, predicateType, bundle });
+    for (const { name, predicateType, bundle } of signed.attestations) {
+      await versions.addAttestation(tx, { modelVersionId: version.id, name, predicateType, bundle });
     }
     await models.raiseOrdinal(tx, model.id, ordinal);
     await changeLog.append(tx, model.id, {
@@ -137,7 +143,7 @@ export function createRegistrationService(options: {
     /**
      * Writes a version down, or finds the one that it repeats: the same label with the same bytes, or, for a
      * pipeline that asked for no label, a version of equal modelDigest.
-     * @throws AppError `version_conflict`, `invalid_name`
+     * @throws AppError `version_conflict`, `invalid_name`, `approval_required`, `digest_not_allowed`
      */
     async register(tx: Executor, ready: ReadyRegistration): Promise<Registered> {
       assertNames(ready.model, ready.label);
@@ -145,16 +151,23 @@ export function createRegistrationService(options: {
       const isPipeline = ready.requestId !== undefined;
       const same = isPipeline || ready.label !== undefined ? await findSame(tx, model.id, ready) : undefined;
       const stored = same ?? (await insert(tx, model, ready));
-      if (same === undefined || isPipeline) {
-        await outbox.append(tx, ModelVersionRegistered, stored.version.id, {
-          ...versionIds(model, stored),
-          stage: stored.version.stage,
-          packageDigest: stored.version.packageDigest,
-          modelDigest: stored.version.modelDigest,
-          files: [...stored.package.manifest.files] as ArtifactRef[],
-          ...(ready.requestId === undefined ? {} : { requestId: ready.requestId }),
-          isReused: same !== undefined,
-        });
+      // inference hears of what it can run
+      if ((same === undefined || isPipeline) && stored.version.servingFile !== NOT_SERVABLE) {
+        await outbox.append(
+          tx,
+          ModelVersionRegistered,
+          stored.version.id,
+          {
+            ...versionIds(model, stored),
+            stage: stored.version.stage,
+            packageDigest: stored.version.packageDigest,
+            modelDigest: stored.version.modelDigest,
+            files: [...stored.package.manifest.files] as ArtifactRef[],
+            ...(ready.requestId === undefined ? {} : { requestId: ready.requestId }),
+            isReused: same !== undefined,
+          },
+          { tenant: model.tenant },
+        );
       }
       return { ...stored, model, isReused: same !== undefined };
     },

@@ -1,20 +1,34 @@
 import type { ArtifactRef } from '@millrace/contracts';
-import type { PackageManifest, Provenance, SignatureBundle, Signer } from '@millrace/integrity';
+import type {
+  PackageManifest,
+  Provenance,
+  SignatureBundle,
+  Signer,
+  StatementName,
+  StatementSubject,
+} from '@millrace/integrity';
 import {
+  CONVERSION_STATEMENT,
   createManifest,
-  MODEL_META_TYPE,
+  encodeStatement,
   metaStatement,
-  PROVENANCE_TYPE,
   packageDigest,
   packageSubjects,
   provenanceStatement,
   rootDigest,
+  sha256Hex,
   signModel,
   signStatement,
 } from '@millrace/integrity';
 
-/** The private key of the registry and the public one that goes with it (PEM). */
-export type SigningKey = { readonly signer: Signer; readonly publicKeyPem: string };
+/** What the registry signs with. */
+export type SigningKey = {
+  readonly signer: Signer;
+  /** The public key that goes with it, and its certificates (PEM). */
+  readonly publicKeyPem: string;
+  /** That key, older ones and authorities (PEM): whose signatures are taken. */
+  readonly trustedPem: string;
+};
 
 export type SignedPackage = {
   readonly manifest: PackageManifest;
@@ -22,11 +36,24 @@ export type SignedPackage = {
   readonly rootDigest: string;
   readonly signature: SignatureBundle;
   readonly keyId: string;
-  readonly attestations: readonly { predicateType: string; bundle: SignatureBundle }[];
+  readonly attestations: readonly Attestation[];
+};
+
+type Attestation = {
+  readonly name: StatementName;
+  readonly predicateType: string;
+  readonly bundle: SignatureBundle;
+};
+
+/** A conversion that was part of the build: what it made, from what. */
+export type Conversion = {
+  readonly made: StatementSubject;
+  readonly provenance: Omit<Provenance, 'subjects'>;
 };
 
 /**
- * Signs a package (OpenSSF Model Signing) and, beside it, how it was made (SLSA provenance) and its meta.
+ * Signs a package (OpenSSF Model Signing) and, beside it, how it was made and converted (SLSA provenance) and its meta.
+ * The provenance names the statement of the conversion by its digest, so that none can be left out or put in its place.
  * @throws AppError `invalid_artifact_path` or `invalid_request` for files that make no package
  */
 export async function signPackage(
@@ -36,6 +63,7 @@ export async function signPackage(
     files: readonly ArtifactRef[];
     modelDigest: string;
     provenance: Omit<Provenance, 'subjects'>;
+    conversion?: Conversion;
     meta: Readonly<Record<string, unknown>>;
   },
 ): Promise<SignedPackage> {
@@ -47,10 +75,29 @@ export async function signPackage(
     rootDigest: rootDigest(manifest),
   };
   const subjects = packageSubjects(digests);
-  const [signature, provenance, meta] = await Promise.all([
+  const conversion =
+    from.conversion &&
+    provenanceStatement({ ...from.conversion.provenance, subjects: [from.conversion.made, ...subjects] });
+  const byproducts = [
+    ...(from.provenance.byproducts ?? []),
+    ...(conversion === undefined
+      ? []
+      : [{ name: CONVERSION_STATEMENT, digest: { sha256: sha256Hex(encodeStatement(conversion)) } }]),
+  ];
+  const statements = [
+    ['provenance', provenanceStatement({ ...from.provenance, subjects, byproducts })],
+    ['meta', metaStatement(subjects, from.meta)],
+    ...(conversion === undefined ? [] : ([['conversion', conversion]] as const)),
+  ] as const;
+  const [signature, ...attestations] = await Promise.all([
     signModel(manifest, signer, from.name),
-    signStatement(provenanceStatement({ ...from.provenance, subjects }), signer),
-    signStatement(metaStatement(subjects, from.meta), signer),
+    ...statements.map(
+      async ([name, statement]): Promise<Attestation> => ({
+        name,
+        predicateType: statement.predicateType,
+        bundle: await signStatement(statement, signer),
+      }),
+    ),
   ]);
   return {
     manifest,
@@ -58,9 +105,6 @@ export async function signPackage(
     rootDigest: digests.rootDigest,
     signature,
     keyId: signer.keyId(),
-    attestations: [
-      { predicateType: PROVENANCE_TYPE, bundle: provenance },
-      { predicateType: MODEL_META_TYPE, bundle: meta },
-    ],
+    attestations,
   };
 }

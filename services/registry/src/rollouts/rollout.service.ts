@@ -167,7 +167,13 @@ export function createRolloutService(options: {
           { action: 'rollout-set', by, spec },
           { spec, buckets, rolledBack: null },
         );
-        await outbox.append(tx, RolloutChanged, model.id, { ...about(model, rollout.revision, by), spec });
+        await outbox.append(
+          tx,
+          RolloutChanged,
+          model.id,
+          { ...about(model, rollout.revision, by), spec },
+          { tenant: model.tenant },
+        );
         return { model, rollout, isNew: before === undefined };
       });
     },
@@ -186,7 +192,9 @@ export function createRolloutService(options: {
           { action: 'rollout-deleted', by },
           { spec: null, buckets: null, rolledBack: null },
         );
-        await outbox.append(tx, RolloutDeleted, model.id, about(model, revision, by));
+        await outbox.append(tx, RolloutDeleted, model.id, about(model, revision, by), {
+          tenant: model.tenant,
+        });
       });
     },
 
@@ -208,13 +216,19 @@ export function createRolloutService(options: {
           { action: 'rollout-rolled-back', by: ROLLED_BACK_BY, spec, reason },
           { spec, buckets: assignBuckets(spec.weights ?? [], before.buckets), rolledBack: rollback },
         );
-        await outbox.append(tx, RolloutRolledBack, modelId, {
-          ...about(model, row.revision, ROLLED_BACK_BY),
-          spec,
-          version,
-          baseline,
-          reason,
-        });
+        await outbox.append(
+          tx,
+          RolloutRolledBack,
+          modelId,
+          {
+            ...about(model, row.revision, ROLLED_BACK_BY),
+            spec,
+            version,
+            baseline,
+            reason,
+          },
+          { tenant: model.tenant },
+        );
         return true;
       });
     },

@@ -1,4 +1,6 @@
+import { AppError } from '@millrace/contracts';
 import { modelDigest } from '@millrace/integrity';
+import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
 import { GRAPH_PATH } from '../registration/graph.ts';
 import { inspectUntrusted } from '../registration/inspect.ts';
@@ -18,6 +20,12 @@ export async function prepareOnnx(
   file: SpooledFile,
   by: Uploader,
 ): Promise<ReadyRegistration> {
+  const { modelBytesMax } = defaultOnnxLimits;
+  if (file.sizeBytes > modelBytesMax)
+    throw new AppError(
+      'model_too_large',
+      `The model has ${file.sizeBytes} bytes; at most ${modelBytesMax} are read.`,
+    );
   const graph = await inspectUntrusted(await file.bytes());
   const blob = await storage.putBlob(file.stream(), { sha256: file.sha256, sizeBytes: file.sizeBytes });
   const uploaded = [{ path: GRAPH_PATH, ...blob }];

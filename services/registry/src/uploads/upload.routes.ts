@@ -85,7 +85,7 @@ export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp
 }
 
 /** RFC 7240: the caller does not want to wait. */
-function prefersAsync(prefer: string | string[] | undefined): boolean {
+export function prefersAsync(prefer: string | string[] | undefined): boolean {
   return [prefer ?? []].flat().some((text) => /(^|,)\s*respond-async\s*(;|,|$)/i.test(text));
 }
 

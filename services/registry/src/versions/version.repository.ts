@@ -1,16 +1,29 @@
 import type { Stage } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import { and, asc, count, desc, eq, lt, ne, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import type { ModelRow, ModelTables, Tags } from '../models/model.table.ts';
+import type { TagFilter } from '../models/tags.ts';
+import { hasTag } from '../models/tags.ts';
 import type { AttestationRow, PackageRow, VersionRow, VersionTables } from './version.table.ts';
+
+/** The serving file of a version that is kept and signed but nothing here can run. */
+export const NOT_SERVABLE = '';
 
 /** A version with the package it is made of. */
 export type VersionWithPackage = { version: VersionRow; package: PackageRow };
 
+/** Which versions a list shows. */
+export type VersionFilter = {
+  readonly stage?: Stage | undefined;
+  readonly packageDigest?: string | undefined;
+  readonly tag?: TagFilter | undefined;
+};
+
 export type VersionRepository = ReturnType<typeof createVersionRepository>;
 
 /** Reads and writes of versions, their packages and attestations. */
-export function createVersionRepository(tables: VersionTables) {
-  const { packages, packageFiles, modelVersions, attestations } = tables;
+export function createVersionRepository(tables: VersionTables & Pick<ModelTables, 'models'>) {
+  const { models, packages, packageFiles, modelVersions, attestations } = tables;
   const ofModel = (modelId: string) => eq(modelVersions.modelId, modelId);
   const select = (db: Executor) =>
     db
@@ -28,6 +41,35 @@ export function createVersionRepository(tables: VersionTables) {
     findByOrdinal: (db: Executor, modelId: string, ordinal: number) =>
       one(select(db).where(and(ofModel(modelId), eq(modelVersions.ordinal, ordinal)))),
 
+    /** Of each model the newest version of each package that is these bytes, or has this function. */
+    async findByDigest(
+      db: Executor,
+      tenant: string,
+      digest: string,
+      options: { model: string | undefined; limit: number },
+    ): Promise<(VersionWithPackage & { model: ModelRow })[]> {
+      const hasDigest = or(eq(modelVersions.packageDigest, digest), eq(modelVersions.modelDigest, digest));
+      return db
+        .selectDistinctOn([modelVersions.modelId, modelVersions.packageDigest], {
+          version: modelVersions,
+          package: packages,
+          model: models,
+        })
+        .from(modelVersions)
+        .innerJoin(packages, eq(packages.packageDigest, modelVersions.packageDigest))
+        .innerJoin(models, eq(models.id, modelVersions.modelId))
+        .where(
+          and(
+            hasDigest,
+            eq(models.tenant, tenant),
+            isNull(models.deletedAt),
+            options.model === undefined ? undefined : eq(models.name, options.model),
+          ),
+        )
+        .orderBy(asc(modelVersions.modelId), asc(modelVersions.packageDigest), desc(modelVersions.ordinal))
+        .limit(options.limit);
+    },
+
     /** The newest version of equal function that is not archived. */
     findByModelDigest: (db: Executor, modelId: string, modelDigest: string) =>
       one(
@@ -44,10 +86,20 @@ export function createVersionRepository(tables: VersionTables) {
       ),
 
     /** The version that serves unless one is named: the last moved to production, else the newest not archived. */
-    findDefault: (db: Executor, modelId: string) =>
+    findDefault: (
+      db: Executor,
+      modelId: string,
+      stages: readonly Stage[] = ['development', 'staging', 'production'],
+    ) =>
       one(
         select(db)
-          .where(and(ofModel(modelId), ne(modelVersions.stage, 'archived')))
+          .where(
+            and(
+              ofModel(modelId),
+              inArray(modelVersions.stage, [...stages]),
+              ne(modelVersions.servingFile, NOT_SERVABLE),
+            ),
+          )
           .orderBy(
             desc(sql`${modelVersions.stage} = 'production'`),
             sql`case when ${modelVersions.stage} = 'production' then ${modelVersions.stageChangedAt} end desc nulls last`,
@@ -56,7 +108,11 @@ export function createVersionRepository(tables: VersionTables) {
           .limit(1),
       ),
 
-    list: (db: Executor, modelId: string, options: { limit: number; belowOrdinal?: number }) =>
+    list: (
+      db: Executor,
+      modelId: string,
+      options: { limit: number; belowOrdinal?: number } & VersionFilter,
+    ) =>
       db
         .select()
         .from(modelVersions)
@@ -64,6 +120,11 @@ export function createVersionRepository(tables: VersionTables) {
           and(
             ofModel(modelId),
             options.belowOrdinal === undefined ? undefined : lt(modelVersions.ordinal, options.belowOrdinal),
+            options.stage === undefined ? undefined : eq(modelVersions.stage, options.stage),
+            options.packageDigest === undefined
+              ? undefined
+              : eq(modelVersions.packageDigest, options.packageDigest),
+            hasTag(modelVersions.tags, options.tag),
           ),
         )
         .orderBy(desc(modelVersions.ordinal))
@@ -111,10 +172,33 @@ export function createVersionRepository(tables: VersionTables) {
         .select()
         .from(attestations)
         .where(eq(attestations.modelVersionId, modelVersionId))
-        .orderBy(asc(attestations.predicateType)),
+        .orderBy(desc(attestations.name)),
 
     setStage: (tx: Executor, id: string, stage: Stage) =>
       tx.update(modelVersions).set({ stage, stageChangedAt: sql`now()` }).where(eq(modelVersions.id, id)),
+
+    update: (tx: Executor, id: string, change: { description?: string; tags?: Tags }) =>
+      tx
+        .update(modelVersions)
+        .set({ ...change, updatedAt: sql`now()` })
+        .where(eq(modelVersions.id, id)),
+
+    /** Labels of ensembles that run a version and are not archived. */
+    async ensemblesOf(db: Executor, id: string): Promise<string[]> {
+      const members = JSON.stringify([{ modelVersionId: id }]);
+      const rows = await db
+        .select({ label: modelVersions.label })
+        .from(modelVersions)
+        .where(
+          and(
+            eq(modelVersions.framework, 'ensemble'),
+            ne(modelVersions.stage, 'archived'),
+            sql`${modelVersions.lineage} -> 'members' @> ${members}::jsonb`,
+          ),
+        )
+        .limit(1);
+      return rows.map(({ label }) => label);
+    },
 
     remove: (tx: Executor, id: string) => tx.delete(modelVersions).where(eq(modelVersions.id, id)),
   };

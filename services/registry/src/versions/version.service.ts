@@ -2,16 +2,23 @@ import type { Outbox } from '@millrace/bus';
 import type { ResolvedVersion, ResolveVersionRequest, Stage } from '@millrace/contracts';
 import { AppError, isValidName, ModelVersionRejected, ModelVersionStageChanged } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
-import { verifyModel } from '@millrace/integrity';
+import { packageDigest, verifyModel } from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
+import type { Gate } from '../governance/gate.ts';
+import type { NewChange } from '../history/change-log.table.ts';
 import type { ChangeLog } from '../history/change-log.ts';
 import type { ModelRepository } from '../models/model.repository.ts';
 import type { ModelRow } from '../models/model.table.ts';
+import type { WordsPatch } from '../models/tags.ts';
+import { changedWords } from '../models/tags.ts';
 import { ordinalOfLabel } from '../registration/labels.ts';
+import { verifyBlob } from '../registration/pipeline-package.ts';
 import type { RolloutRepository } from '../rollouts/rollout.repository.ts';
 import { versionRefs } from '../rollouts/rollout-check.ts';
 import { planOf } from '../rollouts/rollout-plan.ts';
+import type { VerificationReporter } from '../verification/verification-reporter.ts';
 import type { VersionRepository, VersionWithPackage } from './version.repository.ts';
+import { NOT_SERVABLE } from './version.repository.ts';
 import { versionIds } from './version-ids.ts';
 
 /** Requests on the bus carry no tenant yet. */
@@ -29,11 +36,16 @@ export function createVersionService(options: {
   versions: VersionRepository;
   rollouts: RolloutRepository;
   changeLog: ChangeLog;
+  gate: Gate;
   outbox: Outbox;
   storage: Storage;
-  publicKeyPem: string;
+  trustedPem: string;
+  /** Tells everybody of a version that is refused. */
+  verification: VerificationReporter;
+  /** Package digest that the history has for the registration of a version. */
+  registeredDigest(modelId: string, modelVersionId: string): Promise<string | undefined>;
 }) {
-  const { database, models, versions, rollouts, changeLog, outbox, storage } = options;
+  const { database, models, versions, rollouts, changeLog, gate, outbox, storage, verification } = options;
 
   /** @throws AppError `model_not_found`, `invalid_name` */
   async function model(tenant: string, name: string): Promise<ModelRow> {
@@ -44,9 +56,16 @@ export function createVersionService(options: {
     return row;
   }
 
-  async function pick(modelId: string, version: string | undefined): Promise<VersionWithPackage | undefined> {
+  /** The version that answers requests which name none, among those that policy lets serve. */
+  async function serving(db: Executor, row: ModelRow): Promise<VersionWithPackage | undefined> {
+    const { policy } = await gate.policyOf(db, row);
+    return versions.findDefault(db, row.id, policy.servableStages);
+  }
+
+  async function pick(row: ModelRow, version: string | undefined): Promise<VersionWithPackage | undefined> {
     const { db } = database;
-    if (version === undefined) return versions.findDefault(db, modelId);
+    const modelId = row.id;
+    if (version === undefined) return serving(db, row);
     if (version.startsWith('@')) {
       const id = await models.findAlias(db, modelId, version.slice(1));
       return id === undefined ? undefined : versions.findById(db, id);
@@ -66,7 +85,7 @@ export function createVersionService(options: {
   }
 
   async function versionOf(row: ModelRow, version: string | undefined): Promise<FoundVersion> {
-    const found = await pick(row.id, version);
+    const found = await pick(row, version);
     if (found === undefined) {
       const what = version === undefined ? 'version that could serve' : `version ${version}`;
       throw new AppError('version_not_found', `Model ${row.name} has no ${what}.`);
@@ -98,7 +117,29 @@ export function createVersionService(options: {
 
   /** Checks the signature over the manifest; a row changed behind the registry's back is not given out. */
   function assertSigned(found: VersionWithPackage): { keyId: string; rootDigest: string } {
-    return verifyModel(found.package.signature, options.publicKeyPem, found.package.manifest.files);
+    const { manifest, signature, packageDigest: expected } = found.package;
+    const signed = verifyModel(signature, options.trustedPem, manifest.files);
+    if (packageDigest(manifest) === expected) return signed;
+    throw new AppError('manifest_mismatch', 'The manifest of the version does not have its package digest.');
+  }
+
+  /** The history tells which package the version was registered with; a row that names another was changed since. */
+  async function assertRegistered({ model, version }: FoundVersion): Promise<void> {
+    const registered = await options.registeredDigest(model.id, version.id);
+    if (registered === version.packageDigest) return;
+    throw new AppError(
+      'manifest_mismatch',
+      `The history of ${model.name} does not say that ${version.label} is made of this package.`,
+    );
+  }
+
+  /** @throws AppError `unsupported_framework` for a version that is only kept */
+  function assertRunnable({ model, version }: FoundVersion): void {
+    if (version.servingFile !== NOT_SERVABLE) return;
+    throw new AppError(
+      'unsupported_framework',
+      `${version.label} of ${model.name} (${version.framework}) is registered and signed, but has no ONNX graph that could be served; log the model as ONNX too.`,
+    );
   }
 
   async function assertNotInRollout(tx: Executor, { model, version }: FoundVersion): Promise<void> {
@@ -107,23 +148,61 @@ export function createVersionService(options: {
       return;
     throw new AppError(
       'version_in_rollout',
-      `The rollout of ${model.name} names ${version.label}; take it out there before you archive it.`,
+      `The rollout of ${model.name} names ${version.label}; take it out there first.`,
     );
   }
 
-  async function logChange(
-    tx: Executor,
-    found: FoundVersion,
-    change: { action: 'stage-changed' | 'alias-set' | 'alias-removed' | 'withdrawn'; by: string } & Readonly<
-      Record<string, unknown>
-    >,
-  ): Promise<void> {
+  async function logChange(tx: Executor, found: FoundVersion, change: NewChange): Promise<void> {
     await changeLog.append(tx, found.model.id, {
       ...change,
       model: found.model.name,
       modelVersionId: found.version.id,
       version: found.version.label,
+      packageDigest: found.version.packageDigest,
     });
+  }
+
+  /** @throws AppError `version_in_use`, `version_in_rollout` while anything leads to the version */
+  async function assertUnused(tx: Executor, found: FoundVersion): Promise<void> {
+    const { model, version } = found;
+    const inUse = (why: string): AppError =>
+      new AppError('version_in_use', `${version.label} of ${model.name} ${why}`);
+    if (version.stage === 'production')
+      throw inUse('is in production; move it to another stage before you delete it.');
+    const [alias] = await models.aliasesOf(tx, version.id);
+    if (alias !== undefined) throw inUse(`has the alias ${alias}; remove or move that first.`);
+    await assertNotInRollout(tx, found);
+    const [ensemble] = await versions.ensemblesOf(tx, version.id);
+    if (ensemble !== undefined) throw inUse(`is part of an ensemble, ${ensemble}; archive that first.`);
+    if ((await serving(tx, model))?.version.id === version.id)
+      throw inUse('answers requests that name no version; archive it first.');
+  }
+
+  /** Deletes a version within a transaction that holds the lock of the model. */
+  async function removeIn(tx: Executor, found: FoundVersion, by: string): Promise<void> {
+    await assertUnused(tx, found);
+    await versions.remove(tx, found.version.id);
+    const { ordinal, stage, packageDigest, modelDigest } = found.version;
+    await logChange(tx, found, {
+      action: 'version-deleted',
+      by,
+      ordinal,
+      stage,
+      packageDigest,
+      modelDigest,
+    });
+  }
+
+  /** The version as it stands, with its model locked. @throws AppError `version_not_found` */
+  async function lockVersion(tx: Executor, found: FoundVersion): Promise<FoundVersion> {
+    await models.lock(tx, found.model.id);
+    const now = await versions.findById(tx, found.version.id);
+    if (now === undefined)
+      throw new AppError(
+        'version_not_found',
+        `Version ${found.version.label} was withdrawn or deleted meanwhile.`,
+      );
+    return { ...now, model: found.model };
   }
 
   return {
@@ -131,14 +210,41 @@ export function createVersionService(options: {
     find,
     findById,
     assertSigned,
+    removeIn,
+    serving: (row: ModelRow) => serving(database.db, row),
+
+    /**
+     * Changes description and tags; nothing new changes nothing.
+     * @throws AppError `version_not_found`, `invalid_request`
+     */
+    async update(found: FoundVersion, patch: WordsPatch, by: string): Promise<void> {
+      await database.transaction(async (tx) => {
+        const now = await lockVersion(tx, found);
+        const change = changedWords(now.version, patch);
+        if (change === undefined) return;
+        await versions.update(tx, now.version.id, change);
+        await logChange(tx, now, { action: 'version-updated', by, ...patch });
+      });
+    },
+
+    /**
+     * Deletes a version that nothing leads to; history and bytes stay, ordinal and bytes are not given out again.
+     * @throws AppError `version_in_use`, `version_in_rollout`, `version_not_found`
+     */
+    async remove(found: FoundVersion, by: string): Promise<void> {
+      await database.transaction(async (tx) => removeIn(tx, await lockVersion(tx, found), by));
+    },
 
     /**
      * Answers `millrace.rpc.registry.resolve`.
-     * @throws AppError `invalid_request`, `model_not_found`, `version_not_found`, and those of a bad signature
+     * @throws AppError `invalid_request`, `model_not_found`, `version_not_found`, `stage_not_servable`,
+     * `digest_not_allowed`, `unsupported_framework`, and those of a bad signature
      */
     async resolve(request: ResolveVersionRequest): Promise<ResolvedVersion> {
       const found = await asked(request);
-      assertSigned(found);
+      assertRunnable(found);
+      await gate.telling(found, 'serving', () => gate.assertServable(database.db, found));
+      await verification.watched(found, () => assertSigned(found));
       const rollout =
         request.model === undefined ? undefined : await rollouts.find(database.db, found.model.id);
       return {
@@ -157,56 +263,70 @@ export function createVersionService(options: {
      * Reads every file from storage and checks it against the signed manifest.
      * @throws AppError `artifact_corrupt`, `artifact_missing`, and those of a bad signature
      */
-    async verify(found: FoundVersion): Promise<{ keyId: string; rootDigest: string; sizeBytes: number }> {
-      const signed = assertSigned(found);
-      let sizeBytes = 0;
-      for (const file of found.package.manifest.files) {
-        for await (const chunk of await storage.getBlob(file.sha256)) sizeBytes += (chunk as Buffer).length;
-      }
-      return { keyId: signed.keyId, rootDigest: signed.rootDigest, sizeBytes };
-    },
+    verify: (found: FoundVersion): Promise<{ keyId: string; rootDigest: string; sizeBytes: number }> =>
+      verification.watched(found, async () => {
+        const signed = assertSigned(found);
+        await assertRegistered(found);
+        let sizeBytes = 0;
+        for (const file of found.package.manifest.files) {
+          await verifyBlob(storage, file);
+          sizeBytes += file.sizeBytes;
+        }
+        return { keyId: signed.keyId, rootDigest: signed.rootDigest, sizeBytes };
+      }),
 
     /**
      * Moves a version to a stage; the same stage changes nothing.
-     * @throws AppError `version_in_rollout` when it is to be archived while requests go to it
+     * @throws AppError `version_in_rollout` when it is to be archived while requests go to it, `approval_required`,
+     * `digest_not_allowed`
      */
     async setStage(found: FoundVersion, to: Stage, by: string): Promise<void> {
-      await database.transaction(async (tx) => {
-        await models.lock(tx, found.model.id);
-        const now = await versions.findById(tx, found.version.id);
-        if (now === undefined) throw new AppError('version_not_found', 'The version was withdrawn.');
+      const move = async (tx: Executor): Promise<void> => {
+        const now = await lockVersion(tx, found);
         const from = now.version.stage;
         if (from === to) return;
         if (to === 'archived') await assertNotInRollout(tx, found);
+        const approvedBy = await gate.assertStage(tx, now, to);
         await versions.setStage(tx, now.version.id, to);
-        await logChange(tx, found, { action: 'stage-changed', by, from, to });
-        await outbox.append(tx, ModelVersionStageChanged, now.version.id, {
-          ...versionIds(found.model, now),
-          from,
-          to,
-          by,
-        });
-      });
+        await logChange(tx, found, { action: 'stage-changed', by, from, to, approvedBy });
+        await outbox.append(
+          tx,
+          ModelVersionStageChanged,
+          now.version.id,
+          {
+            ...versionIds(found.model, now),
+            from,
+            to,
+            by,
+          },
+          { tenant: found.model.tenant },
+        );
+      };
+      await gate.telling(found, 'stage', () => database.transaction(move));
     },
 
-    /** Points an alias at a version. */
+    /** Points an alias at a version. @throws AppError `invalid_name`, `approval_required`, `digest_not_allowed` */
     async setAlias(found: FoundVersion, alias: string, by: string): Promise<void> {
       if (!isValidName(alias) || alias.startsWith('@'))
         throw new AppError(
           'invalid_name',
           'An alias has 1 to 255 characters, none of them slash, colon or a leading @.',
         );
-      await database.transaction(async (tx) => {
-        await models.lock(tx, found.model.id);
+      const point = async (tx: Executor): Promise<void> => {
+        const now = await lockVersion(tx, found);
+        if ((await models.findAlias(tx, found.model.id, alias)) === found.version.id) return;
+        await gate.assertAlias(tx, now, alias);
         await models.setAlias(tx, found.model.id, alias, found.version.id);
         await logChange(tx, found, { action: 'alias-set', by, alias });
-      });
+      };
+      await gate.telling(found, 'alias', () => database.transaction(point));
     },
 
-    /** @throws AppError `version_not_found` when no version has the alias */
-    async removeAlias(row: ModelRow, alias: string, by: string): Promise<void> {
+    /** @throws AppError `version_not_found` when no version has the alias, `approval_required` when it is protected */
+    async removeAlias(row: ModelRow, alias: string, by: string, isApprover: boolean): Promise<void> {
       await database.transaction(async (tx) => {
         await models.lock(tx, row.id);
+        await gate.assertAliasFree(tx, row, alias, isApprover);
         const id = await models.removeAlias(tx, row.id, alias);
         const found = id === undefined ? undefined : await versions.findById(tx, id);
         if (found === undefined)
@@ -220,16 +340,23 @@ export function createVersionService(options: {
       const wire = { code: error.code, message: error.message };
       await database.transaction(async (tx) => {
         await models.lock(tx, found.model.id);
-        await models.removeAliasesOf(tx, found.version.id);
+        for (const alias of await models.removeAliasesOf(tx, found.version.id))
+          await logChange(tx, found, { action: 'alias-removed', by: 'registry', alias });
         await versions.remove(tx, found.version.id);
         await logChange(tx, found, { action: 'withdrawn', by: 'registry', error: wire });
-        await outbox.append(tx, ModelVersionRejected, found.version.id, {
-          model: found.model.name,
-          version: found.version.label,
-          modelVersionId: found.version.id,
-          where: 'load',
-          error: wire,
-        });
+        await outbox.append(
+          tx,
+          ModelVersionRejected,
+          found.version.id,
+          {
+            model: found.model.name,
+            version: found.version.label,
+            modelVersionId: found.version.id,
+            where: 'load',
+            error: wire,
+          },
+          { tenant: found.model.tenant },
+        );
       });
     },
   };

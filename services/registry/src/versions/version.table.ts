@@ -1,5 +1,5 @@
 import type { Stage } from '@millrace/contracts';
-import type { PackageManifest, SignatureBundle } from '@millrace/integrity';
+import type { PackageManifest, SignatureBundle, StatementName } from '@millrace/integrity';
 import type { TensorSpec } from '@millrace/onnx';
 import type { PgSchema } from 'drizzle-orm/pg-core';
 import {
@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
+import type { Tags } from '../models/model.table.ts';
 
 /** Where a version comes from: the ids and digests of its pipeline, or who uploaded it. */
 export type Lineage = Readonly<Record<string, unknown>>;
@@ -66,29 +67,35 @@ export function createVersionTables<Name extends string>(schema: PgSchema<Name>)
       inputSchema: text('input_schema'),
       outputSchema: text('output_schema'),
       metadata: text(),
+      description: text().notNull().default(''),
+      tags: jsonb().$type<Tags>().notNull().default({}),
       lineage: jsonb().$type<Lineage>().notNull(),
       metrics: jsonb().$type<Readonly<Record<string, unknown>>>().notNull(),
       createdBy: text('created_by').notNull(),
       createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
+      updatedAt: timestamp('updated_at', { withTimezone: true }).notNull().defaultNow(),
     },
     (table) => [
       uniqueIndex('model_versions_label').on(table.modelId, table.label),
       uniqueIndex('model_versions_ordinal').on(table.modelId, table.ordinal),
       index('model_versions_digest').on(table.modelId, table.modelDigest),
+      index('model_versions_package').on(table.packageDigest),
+      index('model_versions_model_digest').on(table.modelDigest),
     ],
   );
-  /** Signed statements about a version: how it was made, and its measured properties. */
+  /** Signed statements about a version: how it was made and converted, and its measured properties. */
   const attestations = schema.table(
     'attestations',
     {
       modelVersionId: uuid('model_version_id')
         .notNull()
         .references(() => modelVersions.id, { onDelete: 'cascade' }),
+      name: text().$type<StatementName>().notNull(),
       predicateType: text('predicate_type').notNull(),
       bundle: jsonb().$type<SignatureBundle>().notNull(),
       createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
     },
-    (table) => [primaryKey({ columns: [table.modelVersionId, table.predicateType] })],
+    (table) => [primaryKey({ columns: [table.modelVersionId, table.name] })],
   );
   return { packages, packageFiles, modelVersions, attestations };
 }

@@ -21,8 +21,11 @@ export const VersionSummary = Type.Object({
   framework: Type.String(),
   packageDigest: Sha256,
   modelDigest: Sha256,
+  description: Type.String(),
+  tags: Type.Record(Type.String(), Type.String()),
   createdBy: Type.String(),
   createdAt: Type.String(),
+  updatedAt: Type.String(),
 });
 export type VersionSummary = Static<typeof VersionSummary>;
 
@@ -56,8 +59,11 @@ export function toVersionSummary(row: VersionRow): VersionSummary {
     framework: row.framework,
     packageDigest: row.packageDigest,
     modelDigest: row.modelDigest,
+    description: row.description,
+    tags: { ...row.tags },
     createdBy: row.createdBy,
     createdAt: row.createdAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
   };
 }
 

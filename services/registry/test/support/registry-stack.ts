@@ -19,6 +19,8 @@ import {
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
+type StackService = 'registry' | 'inference' | 'converter' | 'datasets' | 'training-orchestrator';
+
 /** The registry, and inference if asked for, as processes on servers of one test file. */
 export type RegistryStack = {
   readonly registry: ServiceProcess;
@@ -27,8 +29,14 @@ export type RegistryStack = {
   readonly bus: Bus;
   readonly databaseUrl: string;
   readonly publicKeyPem: string;
+  /** The key that this registry signs with. */
+  readonly privateKeyPem: string;
+  /** Folders of the node caches of inference, by the order of their start. */
+  readonly cacheDirs: readonly string[];
+  /** Signs key sets, as the gateway would. */
+  readonly gatewayKeyPem: string;
   /** Starts one more process of a service on the same servers. */
-  startReplica(name: 'registry' | 'inference' | 'converter'): Promise<ServiceProcess>;
+  startReplica(name: StackService): Promise<ServiceProcess>;
   /** Starts a worker that does conversions. */
   startConversionWorker(): Promise<void>;
   stop(): Promise<void>;
@@ -42,10 +50,14 @@ const quiet = {
 };
 
 /** Starts the services; everything they need is theirs alone. */
-export async function startRegistryStack(options: { withInference: boolean }): Promise<RegistryStack> {
+export async function startRegistryStack(options: {
+  withInference: boolean;
+  env?: NodeJS.ProcessEnv;
+}): Promise<RegistryStack> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-registry-test-'));
   const [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
   const keys = generateKeyPair();
+  const gatewayKeys = generateKeyPair();
   const file = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text, { mode: 0o600 });
     return join(folder, name);
@@ -60,18 +72,30 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     MILLRACE_S3_ACCESS_KEY_ID: bucket.accessKeyId,
     MILLRACE_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
     MILLRACE_AUTH_MODE: 'local',
-    MILLRACE_AUTH_PUBLIC_KEY_FILE: file('gateway.pub.pem', generateKeyPair().publicKeyPem),
+    MILLRACE_AUTH_PUBLIC_KEY_FILE: file('gateway.pub.pem', gatewayKeys.publicKeyPem),
     MILLRACE_SIGNING_PUBLIC_KEY_FILE: file('registry.pub.pem', keys.publicKeyPem),
   };
   const started: ServiceProcess[] = [];
+  const cacheDirs: string[] = [];
   const workers: TestProcess[] = [];
-  async function start(name: 'registry' | 'inference' | 'converter'): Promise<ServiceProcess> {
+  async function start(name: StackService): Promise<ServiceProcess> {
     const own = {
       registry: () => ({ MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem) }),
-      inference: () => ({ MILLRACE_CACHE_DIR: join(folder, `cache-${started.length}`) }),
+      inference: () => {
+        const cacheDir = join(folder, `cache-${started.length}`);
+        cacheDirs.push(cacheDir);
+        return { MILLRACE_CACHE_DIR: cacheDir };
+      },
       converter: () => ({}),
+      datasets: () => ({}),
+      'training-orchestrator': () => ({}),
     }[name]();
-    const service = await startServiceProcess(name, { ...env, ...own, MILLRACE_FRONTS: '2' });
+    const service = await startServiceProcess(name, {
+      ...env,
+      ...own,
+      MILLRACE_FRONTS: '2',
+      ...options.env,
+    });
     started.push(service);
     return service;
   }
@@ -91,6 +115,9 @@ export async function startRegistryStack(options: { withInference: boolean }): P
     bus,
     databaseUrl: database.url,
     publicKeyPem: keys.publicKeyPem,
+    privateKeyPem: keys.privateKeyPem,
+    cacheDirs,
+    gatewayKeyPem: gatewayKeys.privateKeyPem,
     startReplica: start,
     async startConversionWorker() {
       workers.push(

@@ -1,0 +1,118 @@
+import type { WireError } from '@millrace/contracts';
+import type { Executor } from '@millrace/database';
+import { and, asc, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
+import type { PartUploadRow, PartUploadState, PartUploadTable } from './part-upload.table.ts';
+
+/** What an upload became. */
+export type PartUploadOutcome = Pick<PartUploadRow, 'modelVersionId' | 'importId' | 'isReused'>;
+
+export type PartUploadRepository = ReturnType<typeof createPartUploadRepository>;
+
+/** Reads and writes of uploads in parts. */
+export function createPartUploadRepository(uploads: PartUploadTable) {
+  const one = async (rows: Promise<PartUploadRow[]>): Promise<PartUploadRow | undefined> => (await rows)[0];
+  const isIn = (id: string, ...states: PartUploadState[]) =>
+    and(eq(uploads.id, id), inArray(uploads.state, states));
+  const end = (state: PartUploadState) => ({ state, claimedUntil: null, finishedAt: sql`now()` });
+
+  return {
+    insert: (db: Executor, row: typeof uploads.$inferInsert) =>
+      db
+        .insert(uploads)
+        .values(row)
+        .returning()
+        .then((rows) => rows[0] as PartUploadRow),
+
+    find: (db: Executor, tenant: string, id: string) =>
+      one(
+        db
+          .select()
+          .from(uploads)
+          .where(and(eq(uploads.id, id), eq(uploads.tenant, tenant))),
+      ),
+
+    /** Newest first. */
+    list: (db: Executor, tenant: string, options: { limit: number; beforeId?: string }) =>
+      db
+        .select()
+        .from(uploads)
+        .where(
+          and(
+            eq(uploads.tenant, tenant),
+            options.beforeId === undefined ? undefined : lt(uploads.id, options.beforeId),
+          ),
+        )
+        .orderBy(desc(uploads.id))
+        .limit(options.limit),
+
+    async countOpen(db: Executor, tenant: string): Promise<number> {
+      const rows = await db
+        .select({ n: count() })
+        .from(uploads)
+        .where(and(eq(uploads.tenant, tenant), inArray(uploads.state, ['open', 'completing'])));
+      return rows[0]?.n ?? 0;
+    },
+
+    /** Takes an upload to complete it, unless somebody else is at work; undefined when it is not to be had. */
+    claim: (db: Executor, id: string, claimMs: number) =>
+      one(
+        db
+          .update(uploads)
+          .set({ state: 'completing', claimedUntil: until(claimMs) })
+          .where(or(isIn(id, 'open'), and(isIn(id, 'completing'), lt(uploads.claimedUntil, sql`now()`))))
+          .returning(),
+      ),
+
+    renew: (db: Executor, id: string, claimMs: number) =>
+      db
+        .update(uploads)
+        .set({ claimedUntil: until(claimMs) })
+        .where(isIn(id, 'completing')),
+
+    reopen: (db: Executor, id: string) =>
+      db.update(uploads).set({ state: 'open', claimedUntil: null }).where(isIn(id, 'completing')),
+
+    setCompleted: (db: Executor, id: string, outcome: PartUploadOutcome) =>
+      db
+        .update(uploads)
+        .set({ ...outcome, ...end('completed') })
+        .where(isIn(id, 'completing')),
+
+    setFailed: (db: Executor, id: string, error: WireError) =>
+      db
+        .update(uploads)
+        .set({ error, ...end('failed') })
+        .where(isIn(id, 'completing')),
+
+    /** Gives an open upload up; undefined when it is not open. */
+    abort: (db: Executor, id: string) =>
+      one(db.update(uploads).set(end('aborted')).where(isIn(id, 'open')).returning()),
+
+    /** Uploads whose time is over and that nobody completes. */
+    due: (db: Executor, limit: number) =>
+      db
+        .select()
+        .from(uploads)
+        .where(
+          and(
+            lt(uploads.expiresAt, sql`now()`),
+            or(
+              eq(uploads.state, 'open'),
+              and(eq(uploads.state, 'completing'), lt(uploads.claimedUntil, sql`now()`)),
+            ),
+          ),
+        )
+        .orderBy(asc(uploads.expiresAt))
+        .limit(limit),
+
+    setExpired: (db: Executor, id: string) =>
+      db
+        .update(uploads)
+        .set(end('expired'))
+        .where(isIn(id, 'open', 'completing')),
+  };
+}
+
+function until(claimMs: number) {
+  return sql`now() + ${claimMs} * interval '1 millisecond'`;
+}

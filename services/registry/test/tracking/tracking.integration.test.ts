@@ -1,0 +1,233 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { RegistryStack } from '../support/registry-stack.ts';
+import { startRegistryStack } from '../support/registry-stack.ts';
+
+let stack: RegistryStack;
+
+beforeAll(async () => {
+  stack = await startRegistryStack({ withInference: false });
+});
+afterAll(() => stack.stop());
+
+type Answer = { status: number; body: Record<string, unknown> };
+
+async function call(method: string, path: string, body?: unknown): Promise<Answer> {
+  const response = await fetch(`${stack.registry.origin}/api/2.0/mlflow/${path}`, {
+    method,
+    ...(body === undefined
+      ? {}
+      : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+  });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+const post = (path: string, body: unknown) => call('POST', path, body);
+
+type Run = {
+  info: { run_id: string; lifecycle_stage: string; run_name: string };
+  data: {
+    metrics: { key: string; value: number | string; step: number }[];
+    params: unknown[];
+    tags: unknown[];
+  };
+};
+async function newRun(experimentId = '0', name = ''): Promise<string> {
+  const { body } = await post('runs/create', { experiment_id: experimentId, run_name: name });
+  return (body.run as Run).info.run_id;
+}
+const getRun = async (runId: string) => (await call('GET', `runs/get?run_id=${runId}`)).body.run as Run;
+
+describe('what is logged', () => {
+  test('the latest metric is that of the highest step, then timestamp, then value, whatever order it came in', async () => {
+    const runId = await newRun();
+    const entries = [
+      [3, 30, 1],
+      [5, 10, 2],
+      [5, 20, 3],
+      [5, 20, 7],
+      [4, 99, 9],
+    ] as const;
+    const log = ([step, timestamp, value]: (typeof entries)[number]) =>
+      post('runs/log-metric', { run_id: runId, key: 'm', value, timestamp, step });
+    await Promise.all(entries.map(log));
+    await log(entries[3]);
+    expect((await getRun(runId)).data.metrics).toEqual([{ key: 'm', value: 7, timestamp: 20, step: 5 }]);
+    const history = async (query: string) =>
+      (await call('GET', `metrics/get-history?run_id=${runId}&metric_key=m${query}`)).body;
+    // an entry that came twice is one
+    expect(await history('')).toMatchObject({ metrics: [2, 3, 7, 1, 9].map((value) => ({ value })) });
+    const first = await history('&max_results=3');
+    expect(first.metrics).toHaveLength(3);
+    const second = await history(`&max_results=3&page_token=${first.next_page_token as string}`);
+    expect(second).toEqual({
+      metrics: [expect.objectContaining({ value: 1 }), expect.objectContaining({ value: 9 })],
+    });
+    const other = await call(
+      'GET',
+      `metrics/get-history?run_id=${runId}&metric_key=n&page_token=${first.next_page_token as string}`,
+    );
+    expect(other).toMatchObject({ status: 400, body: { error_code: 'INVALID_PARAMETER_VALUE' } });
+  });
+
+  test('NaN and the infinities come back as they were, and all 64 bits of a number', async () => {
+    const runId = await newRun();
+    const values = {
+      a: 'NaN',
+      b: 'Infinity',
+      c: '-Infinity',
+      d: 5e-324,
+      e: 1.7976931348623157e308,
+      f: 0.1 + 0.2,
+    };
+    const metrics = Object.entries(values).map(([key, value]) => ({ key, value, timestamp: '1', step: 0 }));
+    expect(await post('runs/log-batch', { run_id: runId, metrics })).toEqual({ status: 200, body: {} });
+    const { data } = await getRun(runId);
+    expect(Object.fromEntries(data.metrics.map(({ key, value }) => [key, value]))).toEqual(values);
+  });
+
+  test('a request is kept whole or not at all, and its neighbours do not suffer', async () => {
+    const runId = await newRun();
+    const metric = { key: 'm', value: 1, timestamp: 1, step: 0 };
+    await post('runs/log-parameter', { run_id: runId, key: 'lr', value: '0.1' });
+    const answers = await Promise.all([
+      post('runs/log-batch', { run_id: runId, metrics: [metric], params: [{ key: 'lr', value: '0.2' }] }),
+      post('runs/log-batch', {
+        run_id: runId,
+        params: [{ key: 'lr', value: '0.1' }],
+        tags: [{ key: 't', value: 'x' }],
+      }),
+      post('runs/log-metric', { run_id: '0'.repeat(32), ...metric }),
+      post('runs/log-metric', { run_id: runId, ...metric, key: 'n' }),
+      post('runs/log-metric', { run_id: runId, ...metric, model_id: 'm-none' }),
+    ]);
+    expect(answers.map(({ status, body }) => `${status} ${body.error_code ?? 'ok'}`)).toEqual([
+      '400 INVALID_PARAMETER_VALUE',
+      '200 ok',
+      '404 RESOURCE_DOES_NOT_EXIST',
+      '200 ok',
+      '404 RESOURCE_DOES_NOT_EXIST',
+    ]);
+    expect(answers[0]?.body.message).toMatch(/^Changing param values is not allowed.*'lr'.*'0.1'.*'0.2'/);
+    const { data } = await getRun(runId);
+    expect(data.metrics.map(({ key }) => key)).toEqual(['n']);
+    expect(data.params).toEqual([{ key: 'lr', value: '0.1' }]);
+  });
+
+  test('of many that write one parameter at once, one value stands', async () => {
+    const runId = await newRun();
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, value) =>
+        post('runs/log-parameter', { run_id: runId, key: 'p', value: String(value) }),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+    const [kept] = (await getRun(runId)).data.params as { value: string }[];
+    expect(answers[Number(kept?.value)]?.status).toBe(200);
+  });
+
+  test.each([
+    [
+      'runs/log-metric',
+      { key: 'a#b', value: 1, timestamp: 1 },
+      /^Invalid value "a#b" for parameter 'name' supplied: Names may only/,
+    ],
+    ['runs/log-metric', { key: '../m', value: 1, timestamp: 1 }, /must not resolve to other names/],
+    ['runs/log-metric', { key: 'm', value: 'high', timestamp: 1 }, /value/],
+    ['runs/log-metric', { key: 'm', value: 1, timestamp: -1 }, /nonnegative/],
+    ['runs/log-metric', { key: 'm', value: 1, timestamp: 1, step: 2 ** 60 }, /within/],
+    ['runs/log-metric', { key: 'm'.repeat(251), value: 1, timestamp: 1 }, /maximum length of 250/],
+    ['runs/log-parameter', { key: 'p\u0000', value: '' }, /U\+0000/],
+    [
+      'runs/log-batch',
+      {
+        params: [
+          { key: 'a', value: '1' },
+          { key: 'a', value: '1' },
+        ],
+      },
+      /Duplicate parameter keys/,
+    ],
+    [
+      'runs/log-batch',
+      { params: Array.from({ length: 101 }, (_, i) => ({ key: `p${i}`, value: '' })) },
+      /at most 100 params. Got 101/,
+    ],
+    [
+      'runs/log-batch',
+      { metrics: Array.from({ length: 1001 }, () => ({ key: 'm', value: 1, timestamp: 1 })) },
+      /at most 1000 metrics/,
+    ],
+    ['runs/log-model', { model_json: '[]' }, /MLmodel/],
+  ])('%s refuses what MLflow refuses (%#)', async (path, fields, message) => {
+    const answer = await post(path, { run_id: await newRun(), ...fields });
+    expect(answer).toMatchObject({ status: 400, body: { error_code: 'INVALID_PARAMETER_VALUE' } });
+    expect(answer.body.message).toMatch(message);
+  });
+});
+
+describe('the shape of answers', () => {
+  test("unknown endpoints, wrong bodies and missing runs are told in MLflow's words", async () => {
+    expect(await post('traces/search', {})).toMatchObject({
+      status: 404,
+      body: { error_code: 'ENDPOINT_NOT_FOUND' },
+    });
+    expect(await post('runs/search', { max_results: 0 })).toMatchObject({
+      status: 400,
+      body: { error_code: 'INVALID_PARAMETER_VALUE', message: expect.stringContaining('max_results') },
+    });
+    expect(await call('GET', 'runs/get?run_id=nonsense')).toMatchObject({
+      status: 404,
+      body: { error_code: 'RESOURCE_DOES_NOT_EXIST', message: 'Run with id=nonsense not found.' },
+    });
+    expect(await call('GET', 'runs/get')).toMatchObject({ status: 400 });
+    expect(await post('runs/search', { filter: 'metrics.a > 1 OR metrics.b > 1' })).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('OR is not supported') },
+    });
+  });
+
+  test('experiment 0 is there and its name is taken', async () => {
+    expect(await call('GET', 'experiments/get?experiment_id=0')).toMatchObject({
+      body: { experiment: { experiment_id: '0', name: 'Default', artifact_location: 'mlflow-artifacts:/0' } },
+    });
+    expect(await post('experiments/create', { name: 'Default' })).toMatchObject({
+      status: 400,
+      body: { error_code: 'RESOURCE_ALREADY_EXISTS' },
+    });
+  });
+});
+
+describe('pages', () => {
+  test('pages of runs join without gap or double, whatever the order', async () => {
+    const { body } = await post('experiments/create', { name: 'pages' });
+    const experimentId = body.experiment_id as string;
+    const values = [0.5, 'NaN', 0.25, undefined, 'Infinity', '-Infinity', 0.5, undefined, 'NaN', 1];
+    const ids: string[] = [];
+    for (const [index, value] of values.entries()) {
+      const made = await post('runs/create', { experiment_id: experimentId, start_time: 100 + (index % 3) });
+      const runId = (made.body.run as Run).info.run_id;
+      ids.push(runId);
+      const metrics = value === undefined ? [] : [{ key: 'm', value, timestamp: 1, step: 0 }];
+      const params = index % 2 === 0 ? [{ key: 'p', value: String(index % 4) }] : [];
+      await post('runs/log-batch', { run_id: runId, metrics, params });
+    }
+    for (const order_by of [
+      [],
+      ['metrics.m DESC'],
+      ['metrics.m ASC', 'start_time'],
+      ['params.p'],
+      ['attributes.end_time DESC'],
+    ]) {
+      const search = { experiment_ids: [experimentId], order_by };
+      const whole = (await post('runs/search', search)).body.runs as Run[];
+      expect(new Set(whole.map(({ info }) => info.run_id))).toEqual(new Set(ids));
+      const paged: string[] = [];
+      let page_token: string | undefined;
+      do {
+        const page = await post('runs/search', { ...search, max_results: 3, page_token });
+        paged.push(...(page.body.runs as Run[]).map(({ info }) => info.run_id));
+        page_token = page.body.next_page_token as string | undefined;
+      } while (page_token !== undefined);
+      expect(paged).toEqual(whole.map(({ info }) => info.run_id));
+    }
+  });
+});

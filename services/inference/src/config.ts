@@ -22,7 +22,7 @@ export const InferenceConfig = Type.Object({
     env: 'MILLRACE_SIGNING_PUBLIC_KEY_FILE',
     minLength: 1,
     description:
-      "PEM file of the registry's P-256 public key; packages are verified with it before they are loaded.",
+      "PEM file of the registry's public key, older ones and CA certificates; packages are verified with them before they are loaded.",
   }),
   cacheDir: Type.String({
     env: 'MILLRACE_CACHE_DIR',
@@ -141,7 +141,7 @@ export const InferenceConfig = Type.Object({
   }),
   inlineRunMsMax: Type.Number({
     env: 'MILLRACE_INLINE_RUN_MS_MAX',
-    default: 1,
+    default: 2,
     minimum: 0,
     maximum: 5,
     description:

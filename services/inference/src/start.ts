@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { serveRpc, startConsumer } from '@millrace/bus';
+import { serveReferencedDigests, serveRpc, startConsumer } from '@millrace/bus';
 import { loadVersionMethod, ModelVersionRegistered } from '@millrace/contracts';
 import type { Running } from '@millrace/service-kit';
 import {
@@ -96,6 +96,7 @@ export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & 
     },
   );
   const batchRunner = await batch.start(serving.runChunk, fronts);
+  const digests = serveReferencedDigests({ bus, service: SERVICE, database, schema: SERVICE });
   const rpc = serveRpc(bus, SERVICE, 'load', loadVersionMethod, ({ modelVersionId }) =>
     serving.load(modelVersionId),
   );
@@ -103,7 +104,7 @@ export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & 
     origin: serving.origin,
     grpc: serving.grpc,
     async close() {
-      await Promise.all([consumer.stop(), rpc.stop()]);
+      await Promise.all([consumer.stop(), rpc.stop(), digests.stop()]);
       // chunks in hand end with the fronts and are given back
       await Promise.all([serving.close(), batchRunner.stop()]);
       await platform.close();

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { AppError, appErrorFrom } from '@millrace/contracts';
 import type { Tensor } from '../tensors/tensor.ts';
@@ -61,13 +62,27 @@ export type Host = {
   kill(): void;
 };
 
+/** What makes a Node process start sooner; all else of our environment, secrets among it, a model host has no use for. */
+const PASSED_VARIABLES = ['NODE_COMPILE_CACHE', 'NODE_OPTIONS', 'MILLRACE_MODULE_BUNDLE'];
+/**
+ * Model hosts give way to the processes that answer requests: where both want a core, those get three times as much of
+ * it and are there at once, so that a model at full load does not hold up the others. An idle core is theirs as ever.
+ */
+const NICENESS = 5;
+
 function spawnHost(slots: readonly Slot[]): ChildProcess {
-  return spawn(process.execPath, ['--no-warnings', HOST_MAIN], {
+  const passed = PASSED_VARIABLES.map((name) => [name, process.env[name]]);
+  const child = spawn(process.execPath, ['--no-warnings', HOST_MAIN], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...slots.map((slot) => slot.fd)],
     serialization: 'json',
-    // nothing of our environment: it holds secrets that a model host has no use for
-    env: { MALLOC_ARENA_MAX: '2' },
+    env: { ...Object.fromEntries(passed), MALLOC_ARENA_MAX: '2' },
   });
+  try {
+    if (child.pid !== undefined) setPriority(child.pid, NICENESS);
+  } catch {
+    // it has ended already, which its own events tell
+  }
+  return child;
 }
 
 function timeoutError(what: string, timeoutMs: number): AppError {

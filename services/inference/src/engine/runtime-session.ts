@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { AppError } from '@millrace/contracts';
-import ort from 'onnxruntime-node';
+import type ort from 'onnxruntime-node';
 import type { DType } from '../tensors/dtype.ts';
 import { isDType } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
+import { onnxruntime } from './onnxruntime.ts';
 
 /** A graph that is loaded: its signature and a way to run it. Runs block the thread that they are on. */
 export type RuntimeSession = {
@@ -109,7 +110,7 @@ function fromRuntime(name: string, value: ort.OnnxValue): Tensor {
 }
 
 function toRuntime({ dtype, data, shape }: Tensor): ort.Tensor {
-  if (dtype !== 'float16') return new ort.Tensor(dtype as 'float32', data as Float32Array, shape);
+  if (dtype !== 'float16') return new onnxruntime.Tensor(dtype as 'float32', data as Float32Array, shape);
   // the class would turn the bits into the array that the native side of this release cannot read
   return { type: dtype, data, dims: shape, location: 'cpu' } as unknown as ort.Tensor;
 }
@@ -132,7 +133,7 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
   const bytes = await readVerified(file);
   let session: ort.InferenceSession;
   try {
-    session = await ort.InferenceSession.create(bytes, {
+    session = await onnxruntime.InferenceSession.create(bytes, {
       intraOpNumThreads: options.threads,
       interOpNumThreads: 1,
       // the arena keeps what the largest request needed; measured no faster here

@@ -61,6 +61,8 @@ export type ModelStoreOptions = {
   bytesMax: number;
   /** The version that a member of an ensemble is, as it stands now. */
   resolve(model: string, version: string): Promise<ResolvedVersion>;
+  /** Is told of every load that failed. */
+  onFailure(version: ResolvedVersion, error: AppError): void;
 };
 
 /**
@@ -190,6 +192,7 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
         ? error
         : new AppError('internal', 'The model could not be loaded.', { cause: error });
       failed.set(id, { version, error: known, at: new Date() });
+      options.onFailure(version, known);
       if (failed.size > FAILURES_MAX) failed.delete(failed.keys().next().value as string);
       throw known;
     } finally {

@@ -5,8 +5,8 @@ import { AppError, isValidName } from '@millrace/contracts';
 const FRESH_MS = 5_000;
 /** While the registry is away, an older answer is used for this long (ms). */
 const STALE_MS = 60 * 60_000;
-/** Names that are remembered; far more than are served at once. */
-const ENTRIES_MAX = 10_000;
+/** Names that are remembered, 10 kB each with manifest and signature; far more than are in memory at once. */
+const ENTRIES_MAX = 2_000;
 
 /** What the registry said, and when (ms since 1970). */
 export type Remembered = { value: ResolvedVersion; at: number };

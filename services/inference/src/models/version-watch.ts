@@ -1,5 +1,6 @@
 import type { Bus } from '@millrace/bus';
 import {
+  HistoryAdvanced,
   ModelVersionRegistered,
   ModelVersionStageChanged,
   RolloutChanged,
@@ -15,10 +16,11 @@ const FACTS = [
   RolloutChanged,
   RolloutDeleted,
   RolloutRolledBack,
+  HistoryAdvanced,
 ];
 
 /**
- * Tells this process of each version that is registered or moved, and of each change of a rollout. It listens on core NATS beside the durable consumer,
+ * Tells this process of each version that is registered, moved or deleted, of aliases, policies and rollouts that change. It listens on core NATS beside the durable consumer,
  * because every replica has to hear of it; a hint that is lost costs the resolver's freshness time, no more.
  */
 export function watchVersions(
@@ -30,10 +32,15 @@ export function watchVersions(
     bus.nc.subscribe(event.subject, {
       callback: (error, message) => {
         if (error !== null) return;
-        const data = message.json<{ model?: unknown; modelVersionId?: unknown; to?: unknown }>();
+        const data = message.json<{
+          model?: unknown;
+          modelVersionId?: unknown;
+          to?: unknown;
+          action?: unknown;
+        }>();
         if (typeof data.model === 'string') resolver.invalidate(data.model);
-        if (data.to === 'archived' && typeof data.modelVersionId === 'string')
-          onArchived(data.modelVersionId);
+        const isGone = data.to === 'archived' || data.action === 'version-deleted';
+        if (isGone && typeof data.modelVersionId === 'string') onArchived(data.modelVersionId);
       },
     }),
   );

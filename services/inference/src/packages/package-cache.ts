@@ -1,5 +1,5 @@
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { AppError } from '@millrace/contracts';
 import type { Storage } from '@millrace/storage';
 
@@ -16,17 +16,26 @@ export type PackageCache = {
 
 const SHA256 = /^[0-9a-f]{64}$/;
 
-type CachedFile = { path: string; sizeBytes: number; usedAt: number };
+type CachedFile = { sha256: string; sizeBytes: number; usedAt: number };
 
 async function listFiles(root: string): Promise<CachedFile[]> {
-  const names = await readdir(root, { recursive: true });
+  const names = await readdir(root, { recursive: true }).catch(() => []);
   const files: CachedFile[] = [];
   for (const name of names) {
-    const path = join(root, name);
-    const info = await stat(path).catch(() => undefined);
-    if (info?.isFile() === true) files.push({ path, sizeBytes: info.size, usedAt: info.mtimeMs });
+    const sha256 = basename(name);
+    const info = SHA256.test(sha256) ? await stat(join(root, name)).catch(() => undefined) : undefined;
+    if (info?.isFile() === true) files.push({ sha256, sizeBytes: info.size, usedAt: info.mtimeMs });
   }
   return files.sort((a, b) => a.usedAt - b.usedAt);
+}
+
+/** Sizes of the files that are there, the one used longest ago first; read from the folder once. */
+type Shelf = { sizes: Map<string, number>; totalBytes: number };
+
+async function openShelf(root: string): Promise<Shelf> {
+  const files = await listFiles(root);
+  const sizes = new Map(files.map(({ sha256, sizeBytes }) => [sha256, sizeBytes]));
+  return { sizes, totalBytes: files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
 }
 
 /** A cache in `folder`; when it is over `bytesMax`, the files used longest ago are removed. */
@@ -37,33 +46,47 @@ export function createPackageCache(options: {
 }): PackageCache {
   const root = join(options.folder, 'cas');
   const inFlight = new Map<string, Promise<string>>();
+  let opening: Promise<Shelf> | undefined;
 
   const pathOf = (sha256: string): string => {
     if (!SHA256.test(sha256)) throw new AppError('internal', 'A digest of a manifest is not a SHA-256.');
     return join(root, sha256.slice(0, 2), sha256);
   };
 
-  async function prune(keep: string): Promise<void> {
-    const files = await listFiles(root);
-    let total = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-    for (const file of files) {
-      if (total <= options.bytesMax) return;
-      if (file.path === keep) continue;
-      await rm(file.path, { force: true });
-      total -= file.sizeBytes;
+  /** Takes a file off the shelf, or puts it there as the one used last. */
+  function shelve(shelf: Shelf, sha256: string, sizeBytes: number | undefined): void {
+    shelf.totalBytes -= shelf.sizes.get(sha256) ?? 0;
+    shelf.sizes.delete(sha256);
+    if (sizeBytes === undefined) return;
+    shelf.sizes.set(sha256, sizeBytes);
+    shelf.totalBytes += sizeBytes;
+  }
+
+  async function prune(shelf: Shelf, keep: string): Promise<void> {
+    for (const sha256 of shelf.sizes.keys()) {
+      if (shelf.totalBytes <= options.bytesMax) return;
+      if (sha256 === keep) continue;
+      shelve(shelf, sha256, undefined);
+      await rm(pathOf(sha256), { force: true });
     }
   }
 
   async function fetchOnce(sha256: string, path: string): Promise<string> {
+    opening ??= openShelf(root);
+    const shelf = await opening;
     const now = new Date();
     const isThere = await utimes(path, now, now).then(
       () => true,
       () => false,
     );
-    if (isThere) return path;
-    await mkdir(join(root, sha256.slice(0, 2)), { recursive: true });
-    await options.storage.downloadBlob(sha256, path);
-    await prune(path);
+    if (!isThere) {
+      await mkdir(join(root, sha256.slice(0, 2)), { recursive: true });
+      await options.storage.downloadBlob(sha256, path);
+    }
+    const known = isThere ? shelf.sizes.get(sha256) : undefined;
+    // gone again when it was discarded meanwhile
+    shelve(shelf, sha256, known ?? (await stat(path).catch(() => undefined))?.size);
+    if (!isThere) await prune(shelf, sha256);
     return path;
   }
 
@@ -75,6 +98,10 @@ export function createPackageCache(options: {
       inFlight.set(sha256, work);
       return work;
     },
-    discard: (sha256) => rm(pathOf(sha256), { force: true }),
+    async discard(sha256) {
+      const shelf = await opening;
+      if (shelf !== undefined) shelve(shelf, sha256, undefined);
+      await rm(pathOf(sha256), { force: true });
+    },
   };
 }

@@ -7,9 +7,22 @@ import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
 
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LABELS = ['model', 'version'] as const;
+/**
+ * Versions that have series of their own, besides those in memory. A node on which thousands of models take turns would
+ * otherwise gather some 70 series a version for good.
+ */
+export const IDLE_VERSIONS_MAX = 256;
 /** Series of one model and version are found by these. */
 type Labels = { model: string; version: string };
-type OfVersion = { request: Series; queue: Series; compute: Series; rows: Series };
+type OfVersion = {
+  labels: Labels;
+  request: Series;
+  queue: Series;
+  compute: Series;
+  rows: Series;
+  codes: Set<string>;
+  isRemoved: boolean;
+};
 
 export type PredictionMetrics = {
   observe(version: ResolvedVersion, answer: QueueAnswer, latencyMs: number): void;
@@ -18,7 +31,10 @@ export type PredictionMetrics = {
   fail(version: ResolvedVersion, error: unknown): void;
 };
 
-/** Prometheus series of predictions: request, queue and compute time, rows of a run, queue depth and memory. */
+/**
+ * Prometheus series of predictions: request, queue and compute time, rows of a run, queue depth and memory. The series of
+ * versions that left memory longest ago go first; they count from 0 when the version comes back.
+ */
 export function createPredictionMetrics(
   metrics: Metrics,
   store: ModelStore,
@@ -42,20 +58,43 @@ export function createPredictionMetrics(
     help: 'Predictions that ended with an error, by code.',
     labels: [...LABELS, 'code'],
   });
+  /** By id, in the order of their first requests. */
+  const versions = new Map<string, OfVersion>();
   const held = new WeakMap<ResolvedVersion, OfVersion>();
 
-  function seriesOf(resolved: ResolvedVersion): OfVersion {
-    const known = held.get(resolved);
-    if (known !== undefined) return known;
-    const labels = { model: resolved.model, version: resolved.version };
-    const found = {
+  function create({ model, version }: ResolvedVersion): OfVersion {
+    const labels = { model, version };
+    return {
+      labels,
       request: request(labels),
       queue: queue(labels),
       compute: compute(labels),
       rows: rows(labels),
+      codes: new Set(),
+      isRemoved: false,
     };
-    held.set(resolved, found);
-    return found;
+  }
+
+  function makeRoom(): void {
+    const loaded = new Set(store.list().map(({ version }) => version.modelVersionId));
+    const idle = [...versions].filter(([id]) => !loaded.has(id));
+    for (const [id, own] of idle.slice(0, Math.max(0, idle.length - IDLE_VERSIONS_MAX))) {
+      for (const family of [request, queue, compute, rows]) family.remove(own.labels);
+      for (const code of own.codes) failures.remove({ ...own.labels, code });
+      own.isRemoved = true;
+      versions.delete(id);
+    }
+  }
+
+  function seriesOf(resolved: ResolvedVersion): OfVersion {
+    const known = held.get(resolved);
+    if (known?.isRemoved === false) return known;
+    const id = resolved.modelVersionId;
+    if (!versions.has(id) && versions.size >= IDLE_VERSIONS_MAX) makeRoom();
+    const own = versions.get(id) ?? create(resolved);
+    versions.set(id, own);
+    held.set(resolved, own);
+    return own;
   }
 
   const each =
@@ -99,8 +138,11 @@ export function createPredictionMetrics(
     observeHit(version, latencyMs) {
       seriesOf(version).request.observe(latencyMs / 1000);
     },
-    fail({ model, version }, error) {
-      failures.inc({ model, version, code: isAppError(error) ? error.code : 'internal' });
+    fail(version, error) {
+      const { labels, codes } = seriesOf(version);
+      const code = isAppError(error) ? error.code : 'internal';
+      codes.add(code);
+      failures.inc({ ...labels, code });
     },
   };
 }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +30,7 @@ const NAMED = Buffer.from('\x0a\x07guarded');
 
 const pair = generateKeyPair();
 const reader = createApiKey('reader');
+const provider = createProvider();
 const folder = mkdtempSync(join(tmpdir(), 'grpc-auth-test-'));
 let serving: Serving;
 let client: GrpcClient;
@@ -63,7 +65,9 @@ test('without a key only liveness, readiness and health are answered', async () 
 test('a key opens what its scopes allow, and nothing else', async () => {
   const record = { id: 'reader', principal: 'reader', tenant: 'default', scopes: ['models:read'] };
   const keys = [{ ...record, sha256: reader.sha256, expiresAt: null, revokedAt: null }];
-  const signed = signKeySet({ issuedAt: new Date().toISOString(), keys }, pair.privateKeyPem);
+  const identities = { tenants: ['default'], disabled: [], issuers: [provider.record] };
+  const issuedAt = new Date().toISOString();
+  const signed = signKeySet({ issuedAt, keys, identities }, pair.privateKeyPem);
   serving.bus.nc.subscribe(KEY_SET_SUBJECT, {
     callback: (_error, message) => void message.respond(JSON.stringify(signed)),
   });
@@ -80,3 +84,45 @@ test('a key opens what its scopes allow, and nothing else', async () => {
     expect(answer).toMatchObject({ status: 7, code: 'scope_missing' });
   }
 });
+
+test('a token of an identity provider opens the same, on this port and on that of HTTP', async () => {
+  const headers = { authorization: `Bearer ${provider.token('ann')}` };
+  // two at once, while it is new
+  const answers = await Promise.all(
+    ['ModelReady', 'ModelMetadata'].map((name) => client.call(`${SERVICE}/${name}`, NAMED, headers)),
+  );
+  expect(answers).toMatchObject([{ status: 0 }, { status: 0 }]);
+  expect(await client.call(`${SERVICE}/ModelInfer`, NAMED, headers)).toMatchObject({ status: 7 });
+  const forged = { authorization: `${headers.authorization.slice(0, -2)}AA` };
+  const refused = await client.call(`${SERVICE}/ModelReady`, NAMED, forged);
+  expect(refused).toMatchObject({ status: 16, code: 'token_invalid' });
+  const over = async (given: Record<string, string>) =>
+    (await fetch(`${serving.origin}/v2/models/guarded`, { headers: given })).status;
+  expect([await over(headers), await over(forged)]).toEqual([200, 401]);
+});
+
+/** An identity provider as the key set names it, whose tokens make viewers. */
+function createProvider() {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' });
+  const record = {
+    name: 'corp',
+    issuer: 'https://login.example',
+    audiences: ['millrace'],
+    algorithms: ['ES256' as const],
+    clockSkewSeconds: 0,
+    claims: { tenant: { value: 'default' }, roles: { always: ['viewer' as const] } },
+    keys: [{ kty: 'EC' as const, kid: 'k1', crv: 'P-256', x, y }],
+  };
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return {
+    record,
+    token(sub: string): string {
+      const iat = Math.floor(Date.now() / 1_000);
+      const claims = { iss: record.issuer, aud: 'millrace', sub, iat, exp: iat + 60 };
+      const text = `${encode({ alg: 'ES256', kid: 'k1' })}.${encode(claims)}`;
+      const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+      return `${text}.${signature.toString('base64url')}`;
+    },
+  };
+}

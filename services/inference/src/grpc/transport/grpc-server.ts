@@ -176,12 +176,23 @@ export function createGrpcServer(methods: ReadonlyMap<string, Method>, options: 
         throw new AppError('route_not_found', `There is no method ${path.slice(0, 100)} here.`);
       }
       if (isClosing) throw new AppError('shutting_down', 'The service is stopping; send the request again.');
-      authorize(auth, method.scope, stream, headers);
-      receive(call, method);
+      const admitted = authorize(auth, method.scope, stream, headers);
+      if (admitted === undefined) receive(call, method);
+      else admitted.then(() => admit(call, method)).catch((error: unknown) => refuse(call, error));
     } catch (error) {
-      failWith(call, error);
-      observe(call);
+      refuse(call, error);
     }
+  }
+
+  /** Goes on with a call whose token had to be verified first, unless it has ended meanwhile. */
+  function admit(call: Call, method: Method): void {
+    if (call.stream.destroyed) observe(call);
+    else receive(call, method);
+  }
+
+  function refuse(call: Call, error: unknown): void {
+    failWith(call, error);
+    observe(call);
   }
 
   /** Ends calls whose messages do not come or whose answers are not read. */
@@ -255,15 +266,17 @@ function authorize(
   scope: Method['scope'],
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-): void {
-  if (scope === 'public') return;
-  const principal = auth.authenticate({
+): Promise<void> | undefined {
+  if (scope === 'public') return undefined;
+  const known = auth.authenticate({
     authorization: headers.authorization,
     host: headers[':authority'] ?? headers.host,
     origin: headers.origin,
     remoteAddress: stream.session?.socket.remoteAddress,
   });
-  auth.authorize(principal, scope);
+  if (known instanceof Promise) return known.then((principal) => auth.authorize(principal, scope));
+  auth.authorize(known, scope);
+  return undefined;
 }
 
 /** Measures calls by method and status. */

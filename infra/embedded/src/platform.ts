@@ -149,7 +149,14 @@ async function bringUp(options: PlatformOptions, launcher: Launcher): Promise<Co
   });
   const { coordinates } = infra;
   const isWatching = options.isWatching ?? false;
-  const services = await planServices({ home, env, coordinates, keys, isWatching });
+  const services = await planServices({
+    home,
+    env,
+    coordinates,
+    keys,
+    isWatching,
+    onNotice: (notice) => onMessage?.(notice),
+  });
   const workers = planWorkers({ home, env, coordinates, environmentsFolder });
   const tiers = [infra.parts, [...services.parts.values()], workers];
   checkOnly(options.only, tiers.flat());

@@ -27,6 +27,8 @@ export const ENVIRONMENTS = {
   dev: 'infra/embedded/requirements-dev.txt',
   'clients-triton': 'infra/embedded/requirements-clients-triton.txt',
   'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
+  'clients-mlflow2': 'infra/embedded/requirements-clients-mlflow2.txt',
+  'clients-mlflow3': 'infra/embedded/requirements-clients-mlflow3.txt',
   training: 'services/training-worker/requirements.txt',
   notebook: 'services/training-worker/requirements-notebook.txt',
   'training-gpu': 'services/training-worker/requirements-gpu.txt',

@@ -4,6 +4,7 @@ import type { InfraCoordinates } from './coordinates.ts';
 import { type Home, REPOSITORY_ROOT } from './home.ts';
 import type { KeyFiles } from './keys.ts';
 import { LaunchError } from './launch-error.ts';
+import { moduleBundleVariables } from './module-bundle.ts';
 import type { Part } from './part.ts';
 import { freePort, requirePort } from './ports.ts';
 import { startProcess } from './process.ts';
@@ -33,9 +34,10 @@ const STOP_GRACE_MS = 27_000;
 const NODE_MAJOR = 24;
 /**
  * Young generation of each service, MiB. With V8's own bound an idle service holds 250 MB, most of it garbage that was
- * never collected; with 2 it holds 110, and 85 with the compile cache. Those that carry request bodies get more.
+ * never collected; with 2 it holds 110, and 85 with the compile cache. The gateway carries request bodies; inference says itself why it
+ * wants 1, and would otherwise start twice.
  */
-const SEMI_SPACE_MIB: Partial<Record<ServiceName, number>> = { gateway: 8, inference: 8 };
+const SEMI_SPACE_MIB: Partial<Record<ServiceName, number>> = { gateway: 8, inference: 1 };
 const SEMI_SPACE_MIB_DEFAULT = 2;
 /** Heap of the services that hold no request bodies and no buffers of events, MiB. */
 const OLD_SPACE_MIB: Partial<Record<ServiceName, number>> = {
@@ -69,7 +71,10 @@ export type ServiceContext = {
   keys: KeyFiles;
   /** Restart a service when a file of it changes. */
   isWatching: boolean;
+  onNotice: (notice: string) => void;
 };
+
+type Prepared = ServiceContext & { bundle: NodeJS.ProcessEnv };
 
 /** A planned set of services and where they will listen; `grpc` is `host:port`. */
 export type ServicePlan = {
@@ -83,12 +88,17 @@ export type ServicePorts = Record<ServiceName | 'grpc', number>;
 
 /** Chooses the ports; throws a LaunchError that names the fix when a fixed port is taken. */
 export async function planServices(context: ServiceContext): Promise<ServicePlan> {
-  const ports = await choosePorts(context.env);
+  const [ports, bundle] = await Promise.all([
+    choosePorts(context.env),
+    // a file of a package that is touched restarts a watched service, so that reads it where it is
+    context.isWatching ? {} : moduleBundleVariables(nodeBinary(), context.onNotice),
+  ]);
   const origins = Object.fromEntries(
     SERVICE_NAMES.map((name) => [name, `http://${HOST}:${ports[name]}`]),
   ) as Record<ServiceName, string>;
   const parts = new Map<ServiceName, Part>();
-  for (const name of SERVICE_NAMES) parts.set(name, servicePart(name, ports, origins, context));
+  for (const name of SERVICE_NAMES)
+    parts.set(name, servicePart(name, ports, origins, { ...context, bundle }));
   return { parts, origins, grpc: `${HOST}:${ports.grpc}` };
 }
 
@@ -120,7 +130,7 @@ function servicePart(
   name: ServiceName,
   ports: ServicePorts,
   origins: Record<ServiceName, string>,
-  context: ServiceContext,
+  context: Prepared,
 ): Part {
   const logFile = join(context.home.logs, `${name}.log`);
   const main = join(REPOSITORY_ROOT, 'services', name, 'src', 'main.ts');
@@ -154,13 +164,14 @@ function serviceEnvironment(
   name: ServiceName,
   ports: ServicePorts,
   origins: Record<ServiceName, string>,
-  { coordinates, keys, env, home }: ServiceContext,
+  { coordinates, keys, env, home, bundle }: Prepared,
 ): NodeJS.ProcessEnv {
   const { database, nats, s3 } = coordinates;
   return {
     ...userSettings(env),
     // Stripped and compiled sources are kept, so that a start is faster and the compiler stays out of memory.
     NODE_COMPILE_CACHE: home.compileCache,
+    ...bundle,
     MILLRACE_HOST: HOST,
     MILLRACE_PORT: String(ports[name]),
     MILLRACE_DATABASE_URL: database.url,

@@ -5,6 +5,8 @@ export const exitCodes = {
   ok: 0,
   /** The platform answered, and the answer is no: a job failed, a check found a fault, there is no such thing. */
   failed: 1,
+  /** `verify-rebuild`: nearly the same, but not proved to be the same. */
+  close: 2,
   usage: 64,
   /** The platform or a part of it does not answer. */
   unavailable: 69,

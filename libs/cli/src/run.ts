@@ -2,17 +2,26 @@ import { isAppError } from '@millrace/contracts';
 import { createClient } from '@millrace/sdk';
 import type { Command, Context } from './command.ts';
 import { readArguments, UsageError } from './command.ts';
+import { approvalsCommand } from './commands/approvals.ts';
+import { approvedCommand } from './commands/approved.ts';
+import { auditCommand } from './commands/audit.ts';
 import { batchCommand } from './commands/batch.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { exportCommand } from './commands/export.ts';
+import { gcCommand } from './commands/gc.ts';
 import { jobsCommand } from './commands/jobs.ts';
+import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { modelsCommand } from './commands/models.ts';
 import { predictCommand } from './commands/predict.ts';
 import { rolloutsCommand } from './commands/rollouts.ts';
 import { statusCommand } from './commands/status.ts';
 import { trainCommand } from './commands/train.ts';
+import { uploadCommand } from './commands/upload.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { verifyRebuildCommand } from './commands/verify-rebuild.ts';
+import { webhooksCommand } from './commands/webhooks.ts';
 import { findConnection } from './connection.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import { plain } from './format.ts';
@@ -27,7 +36,16 @@ const commands: readonly Command[] = [
   batchCommand,
   predictCommand,
   rolloutsCommand,
+  uploadCommand,
+  exportCommand,
+  approvalsCommand,
+  approvedCommand,
+  auditCommand,
   verifyCommand,
+  verifyRebuildCommand,
+  webhooksCommand,
+  keysCommand,
+  gcCommand,
   dlqCommand,
   doctorCommand,
 ];

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { generateKeyPair } from '@millrace/integrity';
 import type { Client } from '@millrace/sdk';
 import { createClient } from '@millrace/sdk';
+import { eventually } from '@millrace/testing';
 import type { Platform } from './fixtures.ts';
 import { millrace, NOWHERE, startPlatform } from './fixtures.ts';
 
@@ -68,6 +69,66 @@ describe('models', () => {
     const missing = await millrace(['models', 'never-made'], { env });
     expect(missing.code).toBe(1);
     expect(missing.err).toContain('model_not_found');
+  });
+});
+
+describe('administration', () => {
+  test('a key is made with roles, shown once, and revoked', async () => {
+    const made = await millrace(['keys', 'create', 'cli-user', '--roles', 'viewer', '--json'], { env });
+    const { id, key } = made.json() as { id: string; key: string };
+    // the key reaches the registry a moment after the gateway
+    await eventually(async () => expect((await millrace(['models', '--token', key], { env })).code).toBe(0));
+    const listed = await millrace(['keys'], { env });
+    expect(listed.out).toMatch(new RegExp(`${id}\\s+cli-user\\s+default\\s+models:read`));
+    expect(listed.out).not.toContain(key);
+    expect((await millrace(['keys', 'revoke', id], { env })).out).toContain('is revoked');
+  });
+
+  test('models of one tenant are not there for another, not even under the same name', async () => {
+    const { token } = JSON.parse(readFileSync(join(platform.home, 'connection.json'), 'utf8')) as {
+      token: string;
+    };
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const made = await fetch(`${client.url}/v1/tenants`, { method: 'POST', headers, body: '{"id":"acme"}' });
+    expect(made.status).toBe(201);
+    await client.principals.create({ id: 'amy', tenant: 'acme', roles: ['trainer'] });
+    const { key } = await client.keys.create({ principal: 'amy', tenant: 'acme' });
+    const theirs = createClient({ url: client.url, token: key });
+    // the key reaches the registry a moment after the gateway
+    await eventually(async () => expect((await theirs.models.list()).items).toEqual([]));
+    await expect(theirs.models.version('iris', 'v1')).rejects.toMatchObject({ code: 'model_not_found' });
+    await theirs.models.upload({
+      modelId: 'iris',
+      version: 'theirs',
+      framework: 'onnx',
+      file: new Blob([MODEL]),
+    });
+    const labels = async (one: Client) =>
+      (await one.models.versions('iris')).items.map(({ version }) => version);
+    expect([await labels(theirs), await labels(client)]).toEqual([['theirs'], ['v1']]);
+    await client.principals.change('amy', { disabled: true });
+    await expect(theirs.models.list()).rejects.toMatchObject({ code: 'auth_required' });
+  });
+
+  test('webhooks are made, shown, disabled and deleted; a private address is refused', async () => {
+    const made = await millrace(
+      ['webhooks', 'create', 'https://example.com/hook', 'model-version.*', '--json'],
+      {
+        env,
+      },
+    );
+    const { id, secret } = made.json() as { id: string; secret: string };
+    expect(secret).toMatch(/^whsec_/);
+    expect((await millrace(['webhooks'], { env })).out).toMatch(
+      /example\.com\/hook\s+model-version\.\*\s+working/,
+    );
+    expect((await millrace(['webhooks', 'log', id], { env })).out).toContain('Nothing was sent yet');
+    expect((await millrace(['webhooks', 'disable', id], { env })).out).toContain('disabled by admin');
+    expect((await millrace(['webhooks', 'rotate', id], { env })).out).toContain('whsec_');
+    expect((await millrace(['webhooks', 'delete', id], { env })).out).toContain('was deleted');
+    const refused = await millrace(['webhooks', 'create', 'http://127.0.0.1/', '*'], { env });
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain('webhook_url_not_allowed');
   });
 });
 

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair } from '@millrace/integrity';
 import type { ServiceProcess } from '@millrace/testing';
-import { createTestBucket, createTestDatabase, startServiceProcess, testInfra } from '@millrace/testing';
+import {
+  createTestBucket,
+  createTestDatabase,
+  eventually,
+  startNats,
+  startServiceProcess,
+} from '@millrace/testing';
 import { runCli } from '../src/run.ts';
 
 /** An address where nothing listens. */
@@ -20,7 +26,8 @@ export type Platform = {
 type TestS3 = Awaited<ReturnType<typeof createTestBucket>>;
 
 export async function startPlatform(): Promise<Platform> {
-  const [database, bucket] = [await createTestDatabase(), await createTestBucket()];
+  // a server of its own: gateways of other tests send key sets too
+  const [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
   const home = mkdtempSync(join(tmpdir(), 'millrace-cli-test-'));
   mkdirSync(join(home, 'keys'));
   const write = (name: string, text: string) => {
@@ -29,11 +36,10 @@ export async function startPlatform(): Promise<Platform> {
   };
   const [registryKeys, gatewayKeys] = [generateKeyPair(), generateKeyPair()];
   const token = `mlr_bootstrap_${'A'.repeat(43)}`;
-  const { nats } = testInfra();
   const shared = {
     MILLRACE_DATABASE_URL: database.url,
     MILLRACE_NATS_URL: nats.servicesUrl,
-    MILLRACE_NATS_INBOX_PREFIX: nats.servicesInboxPrefix,
+    MILLRACE_NATS_INBOX_PREFIX: '_INBOX_services',
     MILLRACE_AUTH_MODE: 'required',
     MILLRACE_AUTH_PUBLIC_KEY_FILE: write('gateway.pub.pem', gatewayKeys.publicKeyPem),
   };
@@ -59,6 +65,11 @@ export async function startPlatform(): Promise<Platform> {
       ]),
     ),
   });
+  // the registry takes keys once the gateway has sent them
+  await eventually(async () => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await fetch(`${gateway.origin}/v1/models`, { headers })).ok;
+  });
   const { endpoint, region, accessKeyId, secretAccessKey } = bucket;
   const s3 = { endpoint, region, bucket: bucket.bucket, accessKeyId, secretAccessKey };
   const connection = { gateway: gateway.origin, token, database: database.url, nats: nats.servicesUrl, s3 };
@@ -73,6 +84,7 @@ export async function startPlatform(): Promise<Platform> {
       await registry.stop();
       await database.drop();
       await bucket.drop();
+      await nats.stop();
       rmSync(home, { recursive: true });
     },
   };

@@ -6,7 +6,26 @@ import { findConnection } from '../src/connection.ts';
 import { bytes, duration, table } from '../src/format.ts';
 import { millrace, NOWHERE } from './fixtures.ts';
 
-const NAMES = ['status', 'train', 'jobs', 'logs', 'models', 'predict', 'batch', 'verify', 'dlq', 'doctor'];
+const NAMES = [
+  'status',
+  'train',
+  'jobs',
+  'logs',
+  'models',
+  'predict',
+  'batch',
+  'export',
+  'upload',
+  'gc',
+  'approvals',
+  'approved',
+  'audit',
+  'verify',
+  'webhooks',
+  'keys',
+  'dlq',
+  'doctor',
+];
 
 describe('arguments', () => {
   test('help names every command and the exit codes, --version the version; no command is a usage error', async () => {
@@ -30,6 +49,11 @@ describe('arguments', () => {
     [['logs'], 'The id of the job is missing'],
     [['logs', 'x/../y'], 'is no job id'],
     [['verify', 'm@'], 'ends with @'],
+    [['verify', './nowhere'], "no bundle './nowhere'"],
+    [['export', 'm'], '--out is missing'],
+    [['upload', 'm', 'x'], 'Say which version'],
+    [['upload', 'm@v1'], 'The file is missing'],
+    [['upload', 'm@v1', './nowhere'], 'There is no file'],
     [['predict', 'm'], '--features is missing'],
     [['predict', 'm', '--features', '{x'], 'is not JSON'],
     [['predict', 'm', '--features', '[1]'], 'must be an object'],
@@ -42,6 +66,9 @@ describe('arguments', () => {
     [['batch', 'create', 'm', 'in/', '--format', 'xls'], 'takes csv, jsonl, npy, parquet'],
     [['batch', 'show', '../x'], 'is no id'],
     [['models', 'stage', 'm@v1', 'best'], 'is not a stage'],
+    [['webhooks', 'create', 'https://example.com'], 'The types are missing'],
+    [['webhooks', 'test', '../x'], 'is no id'],
+    [['keys', 'steal'], 'is not list, create or revoke'],
     [['status', '--url', 'nonsense'], '--url takes an origin'],
   ])('%j is refused with what to write instead', async (args, message) => {
     const { code, err, out } = await millrace(args);

@@ -1,15 +1,17 @@
-import type { Stage } from '@millrace/contracts';
+import type { ArtifactRef, JobView, Stage } from '@millrace/contracts';
+import { createKeysClient, createPrincipalsClient } from './access.ts';
 import { createBatchJobsClient } from './batch-jobs.ts';
+import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
 import { createJobsClient } from './jobs.ts';
 import { createRolloutsClient } from './rollouts.ts';
 import type {
   BundleParts,
+  ConversionRequest,
   DatasetView,
   DeadLetter,
   InferenceEvent,
-  KeyView,
   ModelMetrics,
   ModelUpload,
   ModelView,
@@ -19,12 +21,16 @@ import type {
   PipelineRequest,
   PlatformStatus,
   ServingReport,
+  TrainingRequest,
   VersionDetail,
   VersionSummary,
   WorkerView,
 } from './shapes.ts';
+import { createStorageClient } from './storage.ts';
 import type { ClientOptions, Transport } from './transport.ts';
 import { createTransport } from './transport.ts';
+import { createUploadsClient } from './uploads.ts';
+import { createWebhooksClient } from './webhooks.ts';
 
 /** An upload is answered when the model is stored, signed and warm. */
 const UPLOAD_TIMEOUT_MS = 600_000;
@@ -42,16 +48,29 @@ export function createClient(options: ClientOptions) {
     infer,
     inference,
     status: async () => await transport.call<PlatformStatus>('GET', '/v1/status'),
-    training: { ...createJobsClient(transport, '/v1/training/jobs'), workers: workersOf(transport) },
-    conversions: createJobsClient(transport, '/v1/conversions') satisfies JobsClient,
+    training: {
+      ...createJobsClient(transport, '/v1/training/jobs'),
+      create: createJob<TrainingRequest>(transport, '/v1/training/jobs'),
+      workers: workersOf(transport),
+    },
+    conversions: {
+      ...createJobsClient(transport, '/v1/conversions'),
+      create: createJob<ConversionRequest>(transport, '/v1/conversions'),
+      files: conversionFiles(transport),
+    },
     ingests: createJobsClient(transport, '/v1/datasets/ingest-jobs') satisfies JobsClient,
     pipelines: pipelinesClient(transport),
     models: modelsClient(transport),
+    storage: createStorageClient(transport),
+    uploads: createUploadsClient(transport, options.fetch),
     rollouts: createRolloutsClient(transport),
+    governance: createGovernanceClient(transport),
     batchJobs: createBatchJobsClient(transport),
     datasets: datasetsClient(transport),
     deadLetters: deadLettersClient(transport),
-    keys: keysClient(transport),
+    keys: createKeysClient(transport),
+    principals: createPrincipalsClient(transport),
+    webhooks: createWebhooksClient(transport),
     feedback: async (feedback: {
       inferenceId: string;
       outcome: Record<string, unknown>;
@@ -67,6 +86,28 @@ export function createClient(options: ClientOptions) {
     metrics: async (query: { modelId: string; startTime?: number; endTime?: number }) =>
       await transport.call<ModelMetrics>('GET', '/monitoring/metrics', { query }),
   };
+}
+
+/** Submits a job; with a key the same request twice makes one. */
+function createJob<Request extends object>({ call }: Transport, path: string) {
+  return async (request: Request, idempotencyKey?: string) =>
+    await call<JobView>('POST', path, {
+      body: request,
+      ...(idempotencyKey === undefined
+        ? {}
+        : { headers: { 'idempotency-key': idempotencyKey }, isRepeatable: true }),
+    });
+}
+
+/** What a conversion made, with URLs that are good for some minutes. */
+function conversionFiles({ call }: Transport) {
+  return async (jobId: string) =>
+    (
+      await call<{ items: (ArtifactRef & { url: string })[] }>(
+        'GET',
+        `/v1/conversions/${encodeURIComponent(jobId)}/files`,
+      )
+    ).items;
 }
 
 function workersOf({ call }: Transport) {
@@ -142,14 +183,5 @@ function deadLettersClient({ call }: Transport) {
     get: async (sequence: number) => await call<DeadLetter>('GET', one(sequence)),
     redrive: async (sequence: number) => await call<null>('POST', `${one(sequence)}/redrive`),
     drop: async (sequence: number) => await call<null>('DELETE', one(sequence)),
-  };
-}
-
-function keysClient({ call }: Transport) {
-  return {
-    create: async (key: { principal: string; scopes: string[]; note?: string; expiresAt?: string }) =>
-      await call<KeyView & { key: string }>('POST', '/v1/keys', { body: key }),
-    list: async (query: PageQuery = {}) => await call<Page<KeyView>>('GET', '/v1/keys', { query }),
-    revoke: async (id: string) => await call<KeyView>('DELETE', `/v1/keys/${encodeURIComponent(id)}`),
   };
 }

@@ -1,5 +1,6 @@
 export type { ErrorCode } from '@millrace/contracts';
 export { AppError, isAppError } from '@millrace/contracts';
+export type { PrincipalView } from './access.ts';
 export type {
   BatchJob,
   BatchJobRequest,
@@ -11,6 +12,15 @@ export type { Client } from './client.ts';
 export { createClient } from './client.ts';
 export type { ServerSentEvent } from './event-stream.ts';
 export { readEvents } from './event-stream.ts';
+export type {
+  ApprovalReply,
+  Approvals,
+  HistoryChain,
+  HistoryRow,
+  PastProduction,
+  PolicyView,
+  SignedHead,
+} from './governance.ts';
 export type { InferReply, TensorFormat } from './infer-body.ts';
 export type {
   InferenceClient,
@@ -25,6 +35,7 @@ export { RETRIES_DEFAULT } from './retry.ts';
 export type { Rollout, RolloutChange, RolloutStatus } from './rollouts.ts';
 export type {
   BundleParts,
+  ConversionRequest,
   DatasetView,
   DeadLetter,
   InferenceEvent,
@@ -43,11 +54,22 @@ export type {
   ServedVersion,
   ServiceStatus,
   ServingReport,
+  TrainingRequest,
   VersionDetail,
   VersionSummary,
   WorkerView,
 } from './shapes.ts';
+export type { StorageCollection } from './storage.ts';
 export type { Datatype, NumericArray, Tensor } from './tensor.ts';
 export type { NestedValues, TensorInput } from './tensor-input.ts';
 export type { ClientOptions } from './transport.ts';
 export { CALL_TIMEOUT_MS } from './transport.ts';
+export type {
+  ModelImport,
+  PartUpload,
+  UploadedVersion,
+  UploadFields,
+  UploadProgress,
+  UploadSource,
+} from './uploads.ts';
+export type { WebhookAttempt, WebhookDelivery, WebhookView } from './webhooks.ts';

@@ -23,6 +23,22 @@ export type WorkerView = {
 };
 export type LogLine = { seq: number; time: string; level: string; message: string; fence: number };
 
+/** A training alone: recipe and parameters on a dataset version. */
+export type TrainingRequest = {
+  recipe: string;
+  params?: Record<string, unknown>;
+  pool?: 'cpu' | 'gpu';
+  dataset: { versionId: string };
+};
+/** A conversion of files that the platform has. */
+export type ConversionRequest = {
+  source: { trainingJobId?: string; files: ArtifactRef[] };
+  opset?: number;
+  tag?: string;
+  signature?: string;
+  tolerance?: number;
+};
+
 /** What a pipeline should make: data by the recipe, a trained model, its ONNX form, a version that is served. */
 export type PipelineRequest = {
   recipe: string;
@@ -87,6 +103,16 @@ export type BundleParts = {
   manifest: { files: ArtifactRef[] };
   signature: Record<string, unknown>;
   publicKeyPem: string;
+  attestations: {
+    name: 'provenance' | 'meta' | 'conversion';
+    predicateType: string;
+    bundle: Record<string, unknown>;
+  }[];
+  /** Rows of the model's history from the registration of the version on, and the signed statement about them. */
+  history: {
+    rows: { entry: Record<string, unknown>; prevHash: string; hash: string }[];
+    statement: Record<string, unknown>;
+  };
   files: (ArtifactRef & { url: string })[];
 };
 

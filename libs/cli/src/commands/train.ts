@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobProgress } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import type { Pipeline } from '@millrace/sdk';
 import type { Command, Context } from '../command.ts';
 import { integerOption, show, textOption, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { duration, fields, short } from '../format.ts';
+import { duration, fields } from '../format.ts';
+import { progressText } from '../job-progress.ts';
 
 const POLL_MS = 400;
-const BAR_WIDTH = 24;
 const QUICK = { epochs: 5, samples: 500 };
 const FULL = { epochs: 10, samples: 1_000 };
 
@@ -119,16 +118,6 @@ async function describe({ client }: Context, pipeline: Pipeline): Promise<{ step
     step: `${stage} ${progress.stage} ${progress.epoch ?? ''}`,
     line: `${stage}  ${progressText(progress)}`,
   };
-}
-
-function progressText({ stage, step, totalSteps, epoch, epochs, metrics }: JobProgress): string {
-  const filled = totalSteps === 0 ? 0 : Math.round((step / totalSteps) * BAR_WIDTH);
-  const bar = `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
-  const where = epoch === undefined || epochs === 0 ? stage : `epoch ${epoch}/${epochs ?? '?'}`;
-  const figures = Object.entries(metrics).flatMap(([name, value]) =>
-    value === null ? [] : [`${name} ${short(value)}`],
-  );
-  return `${bar} ${where}  ${figures.join('  ')}`;
 }
 
 function report(context: Context, pipeline: Pipeline): number {

@@ -1,115 +1,160 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { ArtifactRef } from '@millrace/contracts';
+import { existsSync, lstatSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { AppError, isAppError } from '@millrace/contracts';
-import { createManifest, packageDigest, verifyModel } from '@millrace/integrity';
+import type { SignedBy } from '@millrace/integrity';
+import {
+  bundleFiles,
+  createManifest,
+  openModelBundle,
+  packageDigest,
+  verifyModel,
+  verifyModelBundle,
+  verifyPackageStatements,
+} from '@millrace/integrity';
 import type { BundleParts } from '@millrace/sdk';
+import { createDownloads } from '../bundles/download.ts';
+import { statementsOf } from '../bundles/statements.ts';
+import type { Trusted } from '../bundles/trusted.ts';
+import { TRUST_HELP, trustedBy, trustOptions } from '../bundles/trusted.ts';
 import type { Command, Context } from '../command.ts';
-import { argument, modelArgument, show, textOption, UsageError } from '../command.ts';
+import { argument, modelArgument, show, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { bytes, fields } from '../format.ts';
-
-/** A download on which nothing comes for this long is given up. */
-const DOWNLOAD_TIMEOUT_MS = 600_000;
+import { defaultVersion } from '../model-version.ts';
 
 export const verifyCommand: Command = {
   name: 'verify',
-  summary: 'check every file and the signature of a model version',
-  help: `millrace verify MODEL[@VERSION] [--key FILE]
+  summary: 'check every file and the signature of a model version or an exported bundle',
+  help: `millrace verify MODEL[@VERSION]
+millrace verify FOLDER|FILE.tar
 
-Downloads all files of a version, compares each with its digest, the manifest with the package digest, and checks the
-signature (OpenSSF Model Signing) against a public key you trust. Nothing is taken on the platform's word. Exits 1 at
-the first difference.
-  --key FILE  PEM of the registry's public key; without it keys/registry.pub.pem of the platform on this machine`,
-  options: { key: { type: 'string' } },
+Of a version it downloads all files, compares each with its digest, the manifest with the package digest, and checks the
+signature (OpenSSF Model Signing) and the signed statements (how it was made, measured and converted) against what you
+trust. Nothing is taken on the platform's word. Of an exported bundle it checks the same without the platform, and the
+history as well. Exits 1 at the first
+difference.
+${TRUST_HELP}`,
+  options: trustOptions,
   async run(context) {
-    const { name, version } = modelArgument(argument(context, 0, 'MODEL[@VERSION]'));
-    const label = version ?? (await defaultVersion(context, name));
-    const trusted = trustedKey(context);
-    const parts = await context.client.models.bundleParts(name, label);
-    try {
-      const result = await verify(parts, trusted.pem);
-      show(
-        context,
-        { verified: true, model: name, version: parts.version, keyFile: trusted.file, ...result },
-        () =>
-          `verified\n\n${fields([
-            ['model', `${name} ${parts.version}`],
-            ['files', `${result.files}, ${bytes(result.sizeBytes)}, every digest compared`],
-            ['package digest', parts.packageDigest],
-            ['root digest', result.rootDigest],
-            ['signed by key', `${result.keyId} (${trusted.file})`],
-          ])}`,
-      );
-      return exitCodes.ok;
-    } catch (error) {
-      if (!isAppError(error) || error.status === 503) throw error;
-      show(
-        context,
-        { verified: false, model: name, version: parts.version, code: error.code, message: error.message },
-        () => `NOT verified: ${error.code}\n${error.message}`,
-      );
-      return exitCodes.failed;
-    }
+    const subject = argument(context, 0, 'MODEL[@VERSION] or the path of a bundle');
+    const path = bundlePath(context, subject);
+    if (path !== undefined) return await verifyPath(context, path, trustedBy(context));
+    return await verifyVersion(context, modelArgument(subject), trustedBy(context));
   },
 };
 
-async function defaultVersion(context: Context, name: string): Promise<string> {
-  const { serving, latest } = await context.client.models.get(name);
-  const version = serving?.version ?? latest?.version;
-  if (version === undefined) throw new AppError('version_not_found', `The model '${name}' has no version.`);
-  return version;
+/** The path of a bundle, or undefined for the name of a model, which has no slash. */
+function bundlePath(context: Context, subject: string): string | undefined {
+  const path = resolve(context.cwd, subject);
+  const isPath = subject.includes('/') || subject.endsWith('.tar') || subject.startsWith('.');
+  if (existsSync(path)) {
+    const isBundle = lstatSync(path).isFile() || existsSync(join(path, bundleFiles.about));
+    return isPath || isBundle ? path : undefined;
+  }
+  if (isPath) throw new UsageError(`There is no bundle '${subject}'.`);
+  return undefined;
 }
 
-function trustedKey(context: Context): { pem: string; file: string } {
-  const given = textOption(context, 'key');
-  const { connection } = context;
-  const own = connection.home === undefined ? undefined : join(connection.home, 'keys', 'registry.pub.pem');
-  const file = given ?? own;
-  if (file === undefined || !existsSync(file)) {
-    throw new UsageError(
-      given === undefined
-        ? "There is no platform on this machine whose key could be trusted; give the registry's public key with --key FILE."
-        : `--key names '${given}', which does not exist.`,
+const signer = ({ keyId, certificate }: SignedBy, { files }: Trusted) =>
+  `${certificate === undefined ? keyId : `${certificate} (${keyId})`} (${files.join(', ')})`;
+
+async function verifyPath(context: Context, path: string, trusted: Trusted): Promise<number> {
+  return await told(context, { path }, async () => {
+    const result = await verifyModelBundle(await openModelBundle(path), trusted.pem, { at: trusted.at });
+    const { history } = result;
+    show(context, { verified: true, path, trusted: trusted.files, ...result }, () =>
+      [
+        'verified',
+        '',
+        fields([
+          ['bundle', path],
+          ['model', `${result.model} ${result.version}`],
+          ['files', `${result.files}, ${bytes(result.sizeBytes)}, every digest compared`],
+          ['package digest', result.packageDigest],
+          ['root digest', result.rootDigest],
+          ['signed by', signer(result, trusted)],
+          ['statements', result.statements.join(', ')],
+          ['history', `${history.rows} rows${history.isComplete ? '' : ' (more followed)'} at ${history.at}`],
+          ['history head', history.head],
+        ]),
+      ].join('\n'),
     );
+  });
+}
+
+async function verifyVersion(
+  context: Context,
+  { name, version }: ReturnType<typeof modelArgument>,
+  trusted: Trusted,
+): Promise<number> {
+  const label = version ?? (await defaultVersion(context, name));
+  const again = () => context.client.models.bundleParts(name, label);
+  const parts = await again();
+  return await told(context, { model: name, version: parts.version }, async () => {
+    const result = await verifyParts(
+      parts,
+      trusted,
+      createDownloads(parts, { again, signal: context.signal }),
+    );
+    const about = { model: name, version: parts.version, keyFile: trusted.files[0] };
+    show(context, { verified: true, ...about, ...result }, () =>
+      [
+        'verified',
+        '',
+        fields([
+          ['model', `${name} ${parts.version}`],
+          ['files', `${result.files}, ${bytes(result.sizeBytes)}, every digest compared`],
+          ['package digest', parts.packageDigest],
+          ['root digest', result.rootDigest],
+          ['signed by', signer(result, trusted)],
+          ['statements', result.statements.join(', ')],
+        ]),
+      ].join('\n'),
+    );
+  });
+}
+
+/** Runs a check and tells its refusal; what only failed on the way is thrown on. */
+async function told(context: Context, about: object, check: () => Promise<void>): Promise<number> {
+  try {
+    await check();
+    return exitCodes.ok;
+  } catch (error) {
+    if (!isAppError(error) || error.status === 503) throw error;
+    show(
+      context,
+      { verified: false, ...about, code: error.code, message: error.message },
+      () => `NOT verified: ${error.code}\n${error.message}`,
+    );
+    return exitCodes.failed;
   }
-  return { pem: readFileSync(file, 'utf8'), file };
 }
 
 /** Compares what can be downloaded with what was signed; throws the AppError of the first difference. */
-async function verify(parts: BundleParts, publicKeyPem: string) {
+async function verifyParts(
+  parts: BundleParts,
+  trusted: Trusted,
+  downloads: ReturnType<typeof createDownloads>,
+) {
   const manifest = createManifest(parts.manifest.files);
   if (packageDigest(manifest) !== parts.packageDigest) {
     throw new AppError('manifest_mismatch', 'The manifest does not have the package digest.');
   }
   const entries: { path: string; sha256: string }[] = [];
   let sizeBytes = 0;
-  for (const file of parts.files) {
-    entries.push({ path: file.path, sha256: await digestOf(file) });
+  for (const file of manifest.files) {
+    const hash = createHash('sha256');
+    for await (const chunk of (await downloads.open(file, 0)).content) hash.update(chunk);
+    entries.push({ path: file.path, sha256: hash.digest('hex') });
     sizeBytes += file.sizeBytes;
   }
-  const signed = verifyModel(parts.signature, publicKeyPem, entries);
-  return { files: entries.length, sizeBytes, rootDigest: signed.rootDigest, keyId: signed.keyId };
-}
-
-async function digestOf(file: ArtifactRef & { url: string }): Promise<string> {
-  const response = await fetch(file.url, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS) }).catch(
-    (cause: unknown) => {
-      throw new AppError('storage_unavailable', `The object store does not answer for ${file.path}.`, {
-        cause,
-      });
-    },
-  );
-  if (response.status === 404)
-    throw new AppError('artifact_missing', `The object store has no ${file.path}.`);
-  if (!response.ok || response.body === null) {
-    throw new AppError(
-      'storage_unavailable',
-      `The object store answered ${response.status} for ${file.path}.`,
-    );
-  }
-  const hash = createHash('sha256');
-  for await (const chunk of response.body) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
+  const signed = verifyModel(parts.signature, trusted.pem, entries, { at: trusted.at });
+  const statements = verifyPackageStatements(statementsOf(parts), trusted.pem, {
+    packageDigest: parts.packageDigest,
+    rootDigest: signed.rootDigest,
+    files: entries,
+    at: trusted.at,
+  });
+  return { files: entries.length, sizeBytes, ...signed, statements: Object.keys(statements) };
 }

@@ -6,6 +6,7 @@ import type { Json } from './schemas.ts';
 export const DESCRIBED_SERVICES = [
   'converter',
   'datasets',
+  'gateway',
   'inference',
   'monitoring',
   'registry',
@@ -38,6 +39,11 @@ export async function openApiOf(service: string): Promise<Json> {
     auth: createAuth({ mode: 'required', keySet: createKeySetHolder(), logger }),
     readiness: {},
     bodyBytesMax: 64 * 1024 * 1024,
+    ratePerSecond: 1_000,
+    version: '0.0.0',
+    // MLflow's API is described by MLflow
+    tracking: { routes: [] },
+    mlflowRegistry: { routes: [] },
   };
   const deps = new Proxy(known, {
     get: (target, name) =>

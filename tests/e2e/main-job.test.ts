@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { callRpc, connectBus } from '@millrace/bus';
@@ -11,12 +10,11 @@ import { INBOX_PREFIXES } from '@millrace/embedded';
 import { createStorage } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
 import type { Json, TestPlatform } from './platform.ts';
-import { crash, pidOf, pipelineDone, startTestPlatform } from './platform.ts';
+import { cli, crash, pidOf, pipelineDone, startTestPlatform } from './platform.ts';
 
 const JOB_TIMEOUT_MS = 240_000;
 const LEASE_MS = 5_000;
 const PARAMS = { epochs: 5, samples: 64, seed: 7 };
-const CLI = fileURLToPath(new URL('../../libs/cli/src/main.ts', import.meta.url));
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 let millrace: TestPlatform;
@@ -74,11 +72,9 @@ describe('the main job', () => {
       expect(answer.body.confidence).toBeGreaterThanOrEqual(0);
       expect(answer.body.confidence).toBeLessThanOrEqual(1);
 
-      const home = { ...process.env, MILLRACE_HOME: millrace.root };
-      const shown = execFileSync(process.execPath, ['--no-warnings', CLI, 'models', 'serving'], {
-        env: home,
-      });
-      expect(shown.toString()).toMatch(/plain@\S+\s+ready\s+(inline|host)\s+\d+\s+0\s+0\s/);
+      expect(await cli(millrace, 'models', 'serving')).toMatch(
+        /plain@\S+\s+ready\s+(inline|host)\s+\d+\s+0\s+0\s/,
+      );
 
       const { inferenceId } = answer.body;
       const feedback = await millrace.call('POST', '/feedback', {
@@ -110,6 +106,37 @@ describe('the main job', () => {
         dataset: { isReused: true },
         modelVersion: { id: plain.id, isReused: true },
       });
+    },
+    JOB_TIMEOUT_MS,
+  );
+
+  test(
+    'its signed provenance is enough to build the same bits again, and to prove it',
+    async () => {
+      const run = async (...args: string[]) => JSON.parse(await cli(millrace, ...args, '--json')) as Json;
+      const verified = await run('verify', 'plain');
+      expect(verified).toMatchObject({ verified: true, statements: ['provenance', 'meta', 'conversion'] });
+
+      const answer = await run('verify-rebuild', 'plain');
+      expect(answer).toMatchObject({ verdict: 'bit-identical', limits: [], weights: null });
+      expect(answer.digests.rebuilt).toEqual(answer.digests.signed);
+      expect(answer.digests.signed.onnx).toMatch(/^[0-9a-f]{64}$/);
+      const { body } = await millrace.call('GET', `/v1/training/jobs/${answer.trainingJobId}`);
+      expect(body).toMatchObject({ state: 'succeeded', spec: { params: plain.lineage.params } });
+      expect((await millrace.call('GET', '/v1/models/plain/versions')).body.items).toHaveLength(1);
+
+      // too short a time ends the job as well
+      const late = await run('verify-rebuild', 'plain', '--timeout', '1').catch((error) => error as Json);
+      expect(late).toMatchObject({ code: 69, stderr: expect.stringContaining('deadline_exceeded') });
+      const [last] = (await millrace.call('GET', '/v1/training/jobs?limit=1')).body.items;
+      expect(last.id).not.toBe(answer.trainingJobId);
+      await eventually(
+        async () => {
+          const { body: job } = await millrace.call('GET', `/v1/training/jobs/${last.id}`);
+          expect(job.state).toBe('cancelled');
+        },
+        { timeoutMs: 30_000 },
+      );
     },
     JOB_TIMEOUT_MS,
   );

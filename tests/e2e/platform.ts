@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Platform } from '@millrace/embedded';
 import { environmentsRoot, openHome, processTree, startPlatform } from '@millrace/embedded';
 import { eventually } from '@millrace/testing';
@@ -62,6 +65,14 @@ export async function startTestPlatform(env: Record<string, string> = {}): Promi
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+const CLI = fileURLToPath(new URL('../../libs/cli/src/main.ts', import.meta.url));
+
+/** Runs `millrace` against the platform; what it writes to stdout. Rejects with `code` and `stderr` when it fails. */
+export async function cli({ root }: TestPlatform, ...args: string[]): Promise<string> {
+  const env = { ...process.env, MILLRACE_HOME: root };
+  return (await promisify(execFile)(process.execPath, ['--no-warnings', CLI, ...args], { env })).stdout;
 }
 
 /** Process id of a part of the platform; throws when it does not run. */

@@ -28,8 +28,8 @@ const mayImport: Record<string, readonly string[]> = {
     'embedded',
   ],
   sdk: ['contracts'],
-  // it verifies packages on the user's own machine
-  cli: ['contracts', 'integrity', 'sdk'],
+  // it verifies packages and compares rebuilt models on the user's own machine
+  cli: ['contracts', 'integrity', 'onnx', 'sdk'],
 };
 const libraries = Object.keys(mayImport);
 /** What a service stands on; the rest is for tests, users and the launcher. */

@@ -18,9 +18,9 @@ const MEASUREMENTS = new Set([
   'versions',
   'execPath',
 ]);
-/** Where a process begins or is looked after. */
+/** Where a process begins or is looked after, and where a native library reads nothing but its environment. */
 const PROCESS_OWNERS =
-  /(^|[/-])main\.ts$|^scripts\/|^infra\/|^libs\/(testing|cli)\/|\/test\/|^tests\/|^libs\/service-kit\/src\/run-service\.ts$/;
+  /(^|[/-])main\.ts$|^scripts\/|^infra\/|^libs\/(testing|cli)\/|\/test\/|^tests\/|^libs\/service-kit\/src\/run-service\.ts$|^services\/inference\/src\/engine\/(host|onnxruntime)\.ts$/;
 
 const BINARY = /\.(onnx|npz|npy|pb|png|jpe?g|ico|woff2?|index|keras|h5|data-\d+-of-\d+)$/;
 const texts = files.filter((file) => !BINARY.test(file));

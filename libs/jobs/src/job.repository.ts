@@ -42,13 +42,19 @@ export function createJobRepository({ jobs, jobLogs, workers }: JobTables) {
     /** Newest first, `after` is the last row of the page before. */
     list: (
       db: Executor,
-      options: { limit: number; state?: JobState; after?: { createdAt: Date; id: string } },
+      options: {
+        tenant: string;
+        limit: number;
+        state?: JobState;
+        after?: { createdAt: Date; id: string };
+      },
     ) =>
       db
         .select()
         .from(jobs)
         .where(
           and(
+            eq(jobs.tenant, options.tenant),
             options.state === undefined ? undefined : eq(jobs.state, options.state),
             options.after === undefined
               ? undefined

@@ -47,7 +47,7 @@ export type JobRoutesOptions = {
   feed: JobFeed;
 };
 
-/** The routes that every kind of job has: list, one, cancel, logs, live events, workers. */
+/** The routes that every kind of job has: list, one, cancel, logs, live events, workers; of the caller's tenant alone. */
 export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<void> {
   const { path, name, jobs, database, feed } = options;
   const read = { config: { scope: options.readScope } };
@@ -74,6 +74,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
         const { limit, cursor, state } = request.query;
         const after = decodeCursor(Cursor, cursor);
         const rows = await jobs.repository.list(database.db, {
+          tenant: request.principal.tenant,
           limit: limit + 1,
           ...(state === undefined ? {} : { state }),
           ...(after === undefined ? {} : { after: { createdAt: new Date(after.createdAt), id: after.id } }),
@@ -90,7 +91,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
     app.get(
       `${path}/:jobId`,
       { ...read, schema: { operationId: `get${name}`, tags, params: JobParams, response: { 200: JobView } } },
-      async (request) => jobs.view(await jobs.get(request.params.jobId)),
+      async (request) => jobs.view(await jobs.get(request.params.jobId, request.principal.tenant)),
     );
 
     app.post(
@@ -99,8 +100,10 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
         ...write,
         schema: { operationId: `cancel${name}`, tags, params: JobParams, response: { 202: JobView } },
       },
-      async (request, reply) =>
-        reply.code(202).send(await jobs.view(await jobs.cancel(request.params.jobId))),
+      async (request, reply) => {
+        const { id } = await jobs.get(request.params.jobId, request.principal.tenant);
+        return reply.code(202).send(await jobs.view(await jobs.cancel(id)));
+      },
     );
 
     app.get(
@@ -122,7 +125,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
         },
       },
       async (request) => {
-        await jobs.get(request.params.jobId);
+        await jobs.get(request.params.jobId, request.principal.tenant);
         const lines = await jobs.repository.logs(database.db, request.params.jobId, {
           afterSeq: request.query.after,
           limit: request.query.limit,
@@ -143,7 +146,7 @@ export function jobRoutes(options: JobRoutesOptions): (app: HttpApp) => Promise<
       `${path}/:jobId/events`,
       { ...read, schema: { operationId: `follow${name}`, tags, params: JobParams } },
       async (request, reply) => {
-        const job = await jobs.get(request.params.jobId);
+        const job = await jobs.get(request.params.jobId, request.principal.tenant);
         if (openStreams >= MAX_STREAMS) {
           throw new AppError(
             'rate_limited',

@@ -71,7 +71,13 @@ export function createJobService(options: JobServiceOptions) {
       }
       return { job: existing, isNew: false };
     }
-    await outbox.append(tx, events.created, row.id, { jobId: row.id, kind, pool: row.pool, spec: row.spec });
+    await outbox.append(
+      tx,
+      events.created,
+      row.id,
+      { jobId: row.id, kind, pool: row.pool, spec: row.spec },
+      { tenant },
+    );
     await emit(tx, row);
     return { job: row, isNew: true };
   }
@@ -79,13 +85,19 @@ export function createJobService(options: JobServiceOptions) {
   async function fail(tx: Executor, job: JobRow, error: WireError): Promise<void> {
     const row = await jobs.finish(tx, job.id, { state: 'failed', error });
     if (row === undefined) return;
-    await outbox.append(tx, events.failed, job.id, {
-      jobId: job.id,
-      kind,
-      attempt: job.attempts,
-      spec: job.spec,
-      error,
-    });
+    await outbox.append(
+      tx,
+      events.failed,
+      job.id,
+      {
+        jobId: job.id,
+        kind,
+        attempt: job.attempts,
+        spec: job.spec,
+        error,
+      },
+      { tenant: job.tenant },
+    );
     // a copy among the dead letters, so that an operator can send the job back
     const consumer = `${service}-jobs`;
     await outbox.appendMessage(tx, {
@@ -111,7 +123,13 @@ export function createJobService(options: JobServiceOptions) {
       error: { code: 'job_cancelled', message: 'The job was cancelled.' },
     });
     if (row === undefined) return;
-    await outbox.append(tx, events.cancelled, job.id, { jobId: job.id, kind, spec: job.spec });
+    await outbox.append(
+      tx,
+      events.cancelled,
+      job.id,
+      { jobId: job.id, kind, spec: job.spec },
+      { tenant: job.tenant },
+    );
     await hooks.onCancelled?.(tx, row);
   }
 
@@ -145,9 +163,11 @@ export function createJobService(options: JobServiceOptions) {
     /** Creates a job in a transaction of its own. */
     submit: (request: NewJob) => database.transaction((tx) => create(tx, request)),
 
-    async get(jobId: string): Promise<JobRow> {
+    /** Where a tenant is named, the jobs of others are not there. @throws AppError `job_not_found` */
+    async get(jobId: string, tenant?: string): Promise<JobRow> {
       const job = await jobs.find(database.db, jobId);
-      if (job === undefined) throw new AppError('job_not_found', `There is no ${kind} job ${jobId}.`);
+      if (job === undefined || (tenant !== undefined && job.tenant !== tenant))
+        throw new AppError('job_not_found', `There is no ${kind} job ${jobId}.`);
       return job;
     },
 
@@ -155,13 +175,19 @@ export function createJobService(options: JobServiceOptions) {
       const reply = await database.transaction<ClaimReply>(async (tx) => {
         const row = await jobs.claim(tx, jobId, workerId, settings.leaseMs);
         if (row === undefined) return refuseClaim(tx, jobId);
-        await outbox.append(tx, events.started, jobId, {
+        await outbox.append(
+          tx,
+          events.started,
           jobId,
-          kind,
-          attempt: row.attempts,
-          fence: row.fence,
-          workerId,
-        });
+          {
+            jobId,
+            kind,
+            attempt: row.attempts,
+            fence: row.fence,
+            workerId,
+          },
+          { tenant: row.tenant },
+        );
         return {
           outcome: 'claimed',
           job: {
@@ -230,14 +256,20 @@ export function createJobService(options: JobServiceOptions) {
         }
         const row = await jobs.finish(tx, job.id, { state: 'succeeded', result: call.result });
         if (row === undefined) return FENCED;
-        await outbox.append(tx, events.succeeded, job.id, {
-          jobId: job.id,
-          kind,
-          attempt: job.attempts,
-          fence: job.fence,
-          spec: job.spec,
-          result: call.result,
-        });
+        await outbox.append(
+          tx,
+          events.succeeded,
+          job.id,
+          {
+            jobId: job.id,
+            kind,
+            attempt: job.attempts,
+            fence: job.fence,
+            spec: job.spec,
+            result: call.result,
+          },
+          { tenant: job.tenant },
+        );
         await hooks.onSucceeded?.(tx, row, call.result);
         return OK;
       });

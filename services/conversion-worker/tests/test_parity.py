@@ -45,6 +45,7 @@ def test_the_report_holds_what_was_measured_and_the_files_are_there(job: Job, tm
     assert report['parity']['onnxruntimeVersion'] == '1.30.0'
     assert report['latencyMsP50'] > 0
     assert report['environmentDigest'] == environment_digest()
+    assert report['startedAt'] <= report['finishedAt']
     assert report['sizes']['onnxBytes'] == (tmp_path / 'out' / 'model.onnx').stat().st_size
     assert json.loads((tmp_path / 'out' / 'conversion.json').read_text()) == report
 

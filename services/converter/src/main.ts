@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
+import { serveReferencedDigests } from '@millrace/bus';
 import { ConversionJobEvents } from '@millrace/contracts';
 import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
 import { connectPlatform, startService } from '@millrace/service-kit';
-import { storageOf } from '@millrace/storage';
+import { blobKey, storageOf } from '@millrace/storage';
 import { buildApp } from './app.ts';
 import { ConfigSchema } from './config.ts';
 import { startConversionConsumers } from './conversions/conversion.consumer.ts';
@@ -29,6 +30,7 @@ await startService({
       hintCancel,
     });
     const runtime = await startJobRuntime({ bus, database, busTables, jobs, events, pools: ['cpu'] });
+    const digests = serveReferencedDigests({ bus, service, database, schema: 'converter' });
     const consumers = startConversionConsumers({ bus, database, tables: busTables, jobs, hintCancel });
     const app = await buildApp({
       logger,
@@ -39,11 +41,12 @@ await startService({
       database,
       feed: runtime.feed,
       hasBlob: (sha256) => storage.hasBlob(sha256),
+      presignGet: (sha256) => storage.presignGet(blobKey(sha256)),
     });
     return {
       app,
       async close() {
-        await consumers.stop();
+        await Promise.all([consumers.stop(), digests.stop()]);
         await runtime.stop();
         storage.close();
       },

@@ -7,8 +7,9 @@ import type { Bus } from '@millrace/bus';
 import { connectBus } from '@millrace/bus';
 import type { ArtifactRef, JobView } from '@millrace/contracts';
 import { newId, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
+import { createDatabase } from '@millrace/database';
 import { environmentsRoot } from '@millrace/embedded';
-import { generateKeyPair } from '@millrace/integrity';
+import { generateKeyPair, sha256Hex } from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
 import { createStorage } from '@millrace/storage';
 import type { PrivateNats, ServiceProcess, TestBucket, TestDatabase, TestProcess } from '@millrace/testing';
@@ -153,6 +154,42 @@ describe('conversions over HTTP', () => {
     }
     expect(digests[1]).toBe(digests[0]);
   }, 120_000);
+
+  test('a job and what it made are there for the tenant whose they are, and for no other', async () => {
+    const queued = await post('/v1/conversions', { source: await source('plain') });
+    const files = async () => {
+      const response = await fetch(`${converter.origin}/v1/conversions/${queued.body.id}/files`);
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    };
+    await ended(queued.body.id);
+    const items = (await files()).body.items as (ArtifactRef & { url: string })[];
+    expect(items.map(({ path }) => path).sort()).toEqual(['conversion.json', 'model.onnx']);
+    for (const { url, sha256 } of items) {
+      const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+      expect(sha256Hex(bytes)).toBe(sha256);
+    }
+    const { pool, close } = createDatabase({ url: database.url, applicationName: 'test' });
+    await pool.query(`update converter.jobs set tenant = 'another' where id = $1`, [queued.body.id]);
+    await close();
+    expect(await files()).toMatchObject({ status: 404, body: { code: 'job_not_found' } });
+    const jobs = `${converter.origin}/v1/conversions`;
+    for (const [method, rest] of [
+      ['GET', ''],
+      ['GET', '/logs'],
+      ['GET', '/events'],
+      ['POST', '/cancel'],
+    ] as const) {
+      const response = await fetch(`${jobs}/${queued.body.id}${rest}`, { method });
+      expect([rest, response.status, await response.json()]).toMatchObject([
+        rest,
+        404,
+        { code: 'job_not_found' },
+      ]);
+    }
+    const { items: listed } = (await (await fetch(jobs)).json()) as { items: { id: string }[] };
+    expect(listed.length).toBeGreaterThan(0);
+    expect(listed.map(({ id }) => id)).not.toContain(queued.body.id);
+  }, 60_000);
 
   test('a failed conversion says why, at once and for good', async () => {
     const queued = await post('/v1/conversions', { source: await source('plain'), signature: 'nothing' });

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { serveReferencedDigests } from '@millrace/bus';
 import { IngestJobEvents } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
 import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
@@ -53,6 +54,7 @@ await startService({
     const runtime = await startJobRuntime({ bus, database, busTables, jobs, events, pools: ['cpu'] });
     const consumer = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
     const rpc = serveVersions({ bus, database, datasets });
+    const digests = serveReferencedDigests({ bus, service, database, schema: 'datasets' });
     const app = await buildApp({
       logger,
       metrics,
@@ -69,7 +71,7 @@ await startService({
     return {
       app,
       async close() {
-        await Promise.all([consumer.stop(), rpc.stop(), runtime.stop()]);
+        await Promise.all([consumer.stop(), rpc.stop(), digests.stop(), runtime.stop()]);
         storage.close();
       },
     };

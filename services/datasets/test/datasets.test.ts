@@ -178,7 +178,10 @@ describe('generated versions', () => {
       );
     await ask(first, 3);
     const job = await eventually(async () => {
-      const [found] = await service.jobs.repository.list(service.database.db, { limit: 1 });
+      const [found] = await service.jobs.repository.list(service.database.db, {
+        tenant: 'default',
+        limit: 1,
+      });
       expect(found).toMatchObject({ kind: 'ingest', spec: { recipe: 'counting', params: { seed: 3 } } });
       return found;
     });

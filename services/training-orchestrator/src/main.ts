@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { serveReferencedDigests } from '@millrace/bus';
 import { TrainingJobEvents } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
 import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
@@ -55,6 +56,7 @@ await startService({
       hintCancel: cancelHint(bus),
     });
     const runtime = await startJobRuntime({ bus, database, busTables, jobs, events, pools: ['cpu', 'gpu'] });
+    const digests = serveReferencedDigests({ bus, service, database, schema: 'training' });
     const consumers = startPipelineConsumers({ bus, database, tables: busTables, pipelines });
     const app = await buildApp({
       logger,
@@ -72,7 +74,7 @@ await startService({
     return {
       app,
       async close() {
-        await Promise.all([...consumers.map((consumer) => consumer.stop()), runtime.stop()]);
+        await Promise.all([...consumers.map((consumer) => consumer.stop()), digests.stop(), runtime.stop()]);
       },
     };
   },

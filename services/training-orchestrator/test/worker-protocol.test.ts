@@ -175,7 +175,7 @@ describe('the fenced worker protocol', () => {
     });
     await redriveDeadLetter(harness.bus, letter?.sequence ?? 0);
     await eventually(async () => {
-      const rows = await harness.jobs.repository.list(harness.database.db, { limit: 100 });
+      const rows = await harness.jobs.repository.list(harness.database.db, { tenant: 'default', limit: 100 });
       expect(rows.find((row) => row.retryOf === job.id)).toMatchObject({ state: 'queued', spec: job.spec });
     });
   });

@@ -22,7 +22,7 @@ from millrace_training.export import (
     strip_augmentation,
 )
 from millrace_training.framework import model_weights
-from millrace_training.runtime import environment_digest
+from millrace_training.runtime import code_digest, environment_digest, machine_class
 from millrace_training.weights import weights_digest
 
 _SERVED_OPS = {
@@ -114,7 +114,9 @@ def test_meta_states_what_the_files_are(trained: Trained) -> None:
     low, high = meta['accuracyInterval95']
     assert low <= meta['accuracy'] <= high
     assert meta['usage']['peakMemoryBytes'] > 100_000_000
-    assert meta['machine']['threads'] == {'intra': 2, 'inter': 1}
+    assert meta['machine'] == {**machine_class([]), 'threads': {'intra': 2, 'inter': 1}}
+    assert meta['recipe']['sha256'] == code_digest()
+    assert meta['startedAt'] <= meta['createdAt']
     assert len(meta['history']) == PARAMS['epochs']
 
 

@@ -11,9 +11,12 @@ slow  [N, 224, 224, 3]  four wide convolutions: about 50 ms on one thread; for M
 """
 
 import json
+import os
 import sys
 from itertools import pairwise
 from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import, which would report it to its makers
 
 import numpy as np
 import onnx

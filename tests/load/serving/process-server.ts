@@ -13,6 +13,8 @@ const FIRST_ANSWER_POLL_MS = 2;
 const STOP_GRACE_MS = 8_000;
 /** Shells pass more to their children than a measurement should depend on. */
 const PASSED_VARIABLES = ['PATH', 'HOME', 'LANG', 'TMPDIR'];
+/** onnxruntime otherwise reports its use to its makers, on threads of the server that is measured. */
+const NO_REPORTS = { ORT_DISABLE_TELEMETRY: '1' };
 
 /** How a server is started as a process. */
 export type ProcessCommand = {
@@ -39,7 +41,7 @@ export async function startServer(
     name,
     command,
     args,
-    env: { ...passed, MODELS: context.models.folder, ...env },
+    env: { ...passed, ...NO_REPORTS, MODELS: context.models.folder, ...env },
     cwd: cwd ?? context.scratch,
     logFile,
     stopGraceMs: STOP_GRACE_MS,

@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: 
 
     Nothing is written unless parity holds. Raises `conversion_failed`, `parity_failed` and `unsafe_model`.
     """
-    started = time.monotonic()
+    started, started_at = time.monotonic(), _now()
     choice = Choice(options.opset, options.tag, options.signature)
     with open_source(source_dir, options.source_format, choice) as source:
         converted = source.convert(progress)
@@ -74,12 +75,18 @@ def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: 
         'digests': {MODEL_FILE: hashlib.sha256(converted.data).hexdigest()},
         'tools': load_all(),
         'environmentDigest': environment_digest(),
+        'startedAt': started_at,
+        'finishedAt': _now(),
         'seconds': round(time.monotonic() - started, 3),
     }
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / MODEL_FILE).write_bytes(converted.data)
     (out_dir / REPORT_FILE).write_text(json.dumps(report, indent=2, sort_keys=True) + '\n')
     return report
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec='seconds')
 
 
 def describe(converted: Converted) -> dict[str, Any]:

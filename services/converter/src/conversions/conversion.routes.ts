@@ -27,9 +27,11 @@ const ConversionBody = Type.Object(
 export type ConversionRoutesOptions = {
   jobs: JobService;
   hasBlob: (sha256: string) => Promise<boolean>;
+  /** A URL from which anybody can read the blob for some minutes. */
+  presignGet: (sha256: string) => Promise<string>;
 };
 
-/** `POST /v1/conversions`: queues a conversion of files that storage already has. */
+/** Queues a conversion of files that storage already has, and gives what it made. */
 export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpApp) => Promise<void> {
   const { jobs } = options;
   return async function registerConversionRoutes(app) {
@@ -61,6 +63,32 @@ export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpAp
           .code(202)
           .header('location', `/v1/conversions/${job.id}`)
           .send(await jobs.view(job));
+      },
+    );
+
+    app.get(
+      '/v1/conversions/:jobId/files',
+      {
+        config: { scope: 'train' },
+        schema: {
+          operationId: 'listConversionFiles',
+          tags: ['jobs'],
+          params: Type.Object({ jobId: Uuid }),
+          response: {
+            200: Type.Object({
+              items: Type.Array(Type.Object({ ...ArtifactRef.properties, url: Type.String() })),
+            }),
+          },
+        },
+      },
+      async ({ principal, params }) => {
+        const job = await jobs.get(params.jobId, principal.tenant);
+        const files = job.result?.files ?? [];
+        return {
+          items: await Promise.all(
+            files.map(async (file) => ({ ...file, url: await options.presignGet(file.sha256) })),
+          ),
+        };
       },
     );
   };

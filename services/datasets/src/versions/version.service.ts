@@ -41,16 +41,22 @@ export function createVersionService(options: VersionServiceOptions) {
     isReused = false,
   ) {
     if (version.digest === null || version.files === null) return;
-    await outbox.append(tx, DatasetVersionReady, version.id, {
-      datasetId: dataset.id,
-      versionId: version.id,
-      name: dataset.name,
-      ordinal: version.ordinal,
-      digest: version.digest,
-      files: version.files,
-      isReused,
-      ...(requestId === undefined ? {} : { requestId }),
-    });
+    await outbox.append(
+      tx,
+      DatasetVersionReady,
+      version.id,
+      {
+        datasetId: dataset.id,
+        versionId: version.id,
+        name: dataset.name,
+        ordinal: version.ordinal,
+        digest: version.digest,
+        files: version.files,
+        isReused,
+        ...(requestId === undefined ? {} : { requestId }),
+      },
+      { tenant: dataset.tenant },
+    );
   }
 
   async function ready(

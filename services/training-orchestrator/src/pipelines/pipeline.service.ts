@@ -68,11 +68,17 @@ export function createPipelineService(options: PipelineServiceOptions) {
       error: { code: error.code, message: error.message },
     });
     if (row === undefined) return;
-    await outbox.append(tx, PipelineFailed, id, {
-      pipelineId: id,
-      stage: row.stage,
-      error: { code: error.code, message: error.message },
-    });
+    await outbox.append(
+      tx,
+      PipelineFailed,
+      id,
+      {
+        pipelineId: id,
+        stage: row.stage,
+        error: { code: error.code, message: error.message },
+      },
+      { tenant: row.tenant },
+    );
   }
 
   async function submit(input: PipelineInput): Promise<{ pipeline: PipelineRow; isNew: boolean }> {
@@ -107,12 +113,18 @@ export function createPipelineService(options: PipelineServiceOptions) {
         idempotencyKey: input.idempotencyKey ?? null,
       });
       if (row === undefined) return existing(tx, input, requestSha256);
-      await outbox.append(tx, PipelineDatasetRequested, id, {
-        pipelineId: id,
-        recipe: request.recipe,
-        params: request.dataset.params,
-        name: request.dataset.name,
-      });
+      await outbox.append(
+        tx,
+        PipelineDatasetRequested,
+        id,
+        {
+          pipelineId: id,
+          recipe: request.recipe,
+          params: request.dataset.params,
+          name: request.dataset.name,
+        },
+        { tenant: row.tenant },
+      );
       return { pipeline: row, isNew: true };
     });
   }
@@ -166,18 +178,24 @@ export function createPipelineService(options: PipelineServiceOptions) {
     async onTrained(tx: Executor, job: JobRow, result: JobResult): Promise<void> {
       const row = await pipelines.findByTrainingJob(tx, job.id);
       if (row === undefined || row.state !== 'running') return;
-      await outbox.append(tx, PipelineConversionRequested, row.id, {
-        pipelineId: row.id,
-        spec: {
-          requestId: row.id,
-          source: { trainingJobId: job.id, files: conversionFiles(result.files) },
-          format: 'onnx',
-          opset: row.request.opset,
-          tag: 'serve',
-          signature: 'serving_default',
-          tolerance: row.request.tolerance,
+      await outbox.append(
+        tx,
+        PipelineConversionRequested,
+        row.id,
+        {
+          pipelineId: row.id,
+          spec: {
+            requestId: row.id,
+            source: { trainingJobId: job.id, files: conversionFiles(result.files) },
+            format: 'onnx',
+            opset: row.request.opset,
+            tag: 'serve',
+            signature: 'serving_default',
+            tolerance: row.request.tolerance,
+          },
         },
-      });
+        { tenant: row.tenant },
+      );
       await pipelines.advance(tx, row, 'convert');
     },
 
@@ -206,25 +224,31 @@ export function createPipelineService(options: PipelineServiceOptions) {
         });
       }
       const { datasetId, versionId, digest } = row.dataset;
-      await outbox.append(tx, PipelineRegistrationRequested, row.id, {
-        pipelineId: row.id,
-        model: row.request.model,
-        ...(row.request.version === undefined ? {} : { version: row.request.version }),
-        framework: 'onnx',
-        files: packageFiles([...training.result.files, ...data.result.files]),
-        weightsDigest: digestIn(training.result.meta, 'weightsDigest'),
-        graphDigests: {
-          frozenGraph: digestIn(training.result.meta, 'frozenGraphDigest'),
-          onnx: fileDigest(data.result.files, 'model.onnx'),
+      await outbox.append(
+        tx,
+        PipelineRegistrationRequested,
+        row.id,
+        {
+          pipelineId: row.id,
+          model: row.request.model,
+          ...(row.request.version === undefined ? {} : { version: row.request.version }),
+          framework: 'onnx',
+          files: packageFiles([...training.result.files, ...data.result.files]),
+          weightsDigest: digestIn(training.result.meta, 'weightsDigest'),
+          graphDigests: {
+            frozenGraph: digestIn(training.result.meta, 'frozenGraphDigest'),
+            onnx: fileDigest(data.result.files, 'model.onnx'),
+          },
+          trainingJobId: row.trainingJobId,
+          conversionJobId: data.jobId,
+          dataset: { datasetId, versionId, digest },
+          recipe: row.request.recipe,
+          params: row.request.params,
+          trainingMeta: training.result.meta,
+          conversionMeta: data.result.meta,
         },
-        trainingJobId: row.trainingJobId,
-        conversionJobId: data.jobId,
-        dataset: { datasetId, versionId, digest },
-        recipe: row.request.recipe,
-        params: row.request.params,
-        trainingMeta: training.result.meta,
-        conversionMeta: data.result.meta,
-      });
+        { tenant: row.tenant },
+      );
       await pipelines.advance(tx, row, 'register', { conversionJobId: data.jobId });
     },
 
@@ -258,13 +282,19 @@ export function createPipelineService(options: PipelineServiceOptions) {
         modelVersion: data.version,
         modelVersionOrdinal: data.ordinal,
       });
-      await outbox.append(tx, PipelineSucceeded, row.id, {
-        pipelineId: row.id,
-        modelVersionId: data.modelVersionId,
-        model: data.model,
-        version: data.version,
-        isReused: done.isVersionReused,
-      });
+      await outbox.append(
+        tx,
+        PipelineSucceeded,
+        row.id,
+        {
+          pipelineId: row.id,
+          modelVersionId: data.modelVersionId,
+          model: data.model,
+          version: data.version,
+          isReused: done.isVersionReused,
+        },
+        { tenant: row.tenant },
+      );
     },
 
     /** A refusal of the dataset, the registration or the load ends the pipeline with that error. */
@@ -291,7 +321,13 @@ export function createPipelineService(options: PipelineServiceOptions) {
         });
         if (ended === undefined)
           throw new AppError('job_not_cancellable', `The pipeline has already ${row.state}.`);
-        await outbox.append(tx, PipelineCancelled, id, { pipelineId: id, stage: ended.stage });
+        await outbox.append(
+          tx,
+          PipelineCancelled,
+          id,
+          { pipelineId: id, stage: ended.stage },
+          { tenant: ended.tenant },
+        );
         if (ended.stage === 'train' && ended.trainingJobId !== null)
           await options.jobs().cancelIn(tx, ended.trainingJobId);
         return ended;

@@ -33,6 +33,14 @@ def configure() -> list[str]:
     return [device.name.removeprefix('/physical_device:') for device in tf.config.list_physical_devices()]
 
 
+def accelerators() -> list[str]:
+    """The names of the graphics cards that TensorFlow sees."""
+    return [
+        str(tf.config.experimental.get_device_details(device).get('device_name', device.name))
+        for device in tf.config.list_physical_devices('GPU')
+    ]
+
+
 def set_determinism(seed: int, deterministic: bool) -> None:
     """Seed Python, numpy and Keras; with `deterministic` also refuse TensorFlow operations that may not
     repeat.

@@ -15,9 +15,10 @@ from .events import Reporter
 from .recipes import get_recipe
 from .recipes.base import Job, json_params, parse_params
 from .runtime import (
-    cpu_model,
+    code_digest,
     environment_digest,
     lock_file,
+    machine_class,
     missing_settings,
     peak_memory_bytes,
     threads_from_env,
@@ -49,6 +50,7 @@ def run_training(
     epoch stays.
     """
     wall, cpu = time.monotonic(), time.process_time()
+    started_at = datetime.now(UTC).isoformat(timespec='seconds')
     recipe = get_recipe(job.recipe)
     params: Any = parse_params(recipe.Params, values)
     if params.deterministic and missing_settings():
@@ -61,7 +63,7 @@ def run_training(
     data = recipe.load(job.dataset_dir, params)
 
     from .export import write_meta
-    from .framework import framework_versions, set_determinism
+    from .framework import accelerators, framework_versions, set_determinism
     from .training import batches_per_epoch
 
     batches = batches_per_epoch(len(data.train), params.batch_size)
@@ -82,7 +84,7 @@ def run_training(
     exported = recipe.export(model, data, out_dir)
     threads = threads_from_env()
     meta: dict[str, Any] = {
-        'recipe': {'name': recipe.NAME, 'version': recipe.VERSION},
+        'recipe': {'name': recipe.NAME, 'version': recipe.VERSION, 'sha256': code_digest()},
         'jobId': job.job_id,
         'params': json_params(params),
         'weightsDigest': exported.weights_digest,
@@ -101,12 +103,13 @@ def run_training(
         'sizes': exported.sizes,
         'framework': framework_versions(),
         'environment': {'lock': lock_file().name, 'sha256': environment_digest()},
-        'machine': {'cpu': cpu_model(), 'threads': asdict(threads)},
+        'machine': {**machine_class(accelerators()), 'threads': asdict(threads)},
         'usage': {
             'wallSeconds': round(time.monotonic() - wall, 3),
             'cpuSeconds': round(time.process_time() - cpu, 3),
             'peakMemoryBytes': peak_memory_bytes(),
         },
+        'startedAt': started_at,
         'createdAt': datetime.now(UTC).isoformat(timespec='seconds'),
     }
     write_meta(out_dir, meta)

@@ -10,12 +10,15 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from .digests import sha256_file, sha256_json
 from .errors import RecipeError
 
 DETERMINISTIC_ENV = {
@@ -78,14 +81,47 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def cpu_model() -> str:
-    """The processor's name as the kernel gives it."""
+_ARITHMETIC = re.compile(r'^(sse|ssse|avx|fma|f16c|amx|asimd|neon|sve|sme|bf16|i8mm)')
+"""Instruction sets by which libraries choose how to add and multiply; the other flags change no sum."""
+
+
+def _cpu_info(*fields: str) -> str:
+    """The first value of one of `fields` in /proc/cpuinfo, empty if there is none."""
     try:
         lines = Path('/proc/cpuinfo').read_text('utf-8').splitlines()
     except OSError:
-        lines = []
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()
+        return ''
+    pairs = (line.partition(':') for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip() in fields), '')
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it."""
+    return _cpu_info('model name') or platform.processor() or platform.machine()
+
+
+def cpu_features() -> list[str]:
+    """The instruction sets for arithmetic that the processor has, sorted."""
+    return sorted({flag for flag in _cpu_info('flags', 'Features').split() if _ARITHMETIC.match(flag)})
+
+
+def machine_class(accelerators: list[str]) -> dict[str, Any]:
+    """What of a machine decides about the last bits of a sum, and the SHA-256 of that: machines of equal
+    `classDigest` may be expected to repeat a training bit for bit, others not.
+    """
+    decisive = {
+        'cpu': cpu_model(),
+        'architecture': platform.machine(),
+        'features': cpu_features(),
+        'accelerators': accelerators,
+    }
+    return {**decisive, 'classDigest': sha256_json(decisive)}
+
+
+def code_digest() -> str:
+    """SHA-256 over path and content of every source file of this package: the recipes and all they use."""
+    root = Path(__file__).parent
+    return sha256_json({path.relative_to(root).as_posix(): sha256_file(path) for path in root.rglob('*.py')})
 
 
 def peak_memory_bytes() -> int:

@@ -49,9 +49,49 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "A request without a key must use a loopback Host and Origin; use 127.0.0.1 or send a key.",
     ),
+    "token_invalid": ErrorKind(
+        401, False, "The token of the identity provider is not accepted; the message says why. Get a new one."
+    ),
     "key_not_found": ErrorKind(404, False, "No API key has this id."),
     "key_limit_reached": ErrorKind(
         409, False, "There are as many valid API keys as the platform holds; revoke some first."
+    ),
+    "principal_not_found": ErrorKind(404, False, "No principal has this id."),
+    "principal_exists": ErrorKind(
+        409, False, "A principal of this id is there already; change it with PATCH or choose another id."
+    ),
+    "principal_disabled": ErrorKind(
+        409, False, "The principal or its tenant is disabled, so that it gets no key; enable it first."
+    ),
+    "last_admin": ErrorKind(
+        409, False, "The tenant would have no admin any more; make another principal admin first."
+    ),
+    "quota_exceeded": ErrorKind(
+        429,
+        True,
+        "The tenant is over one of its bounds, which the message names; wait for Retry-After seconds or ask for more.",
+    ),
+    "tenant_not_found": ErrorKind(404, False, "No tenant has this id."),
+    "tenant_exists": ErrorKind(
+        409, False, "A tenant of this id is there already; change it with PATCH or choose another id."
+    ),
+    "tenant_forbidden": ErrorKind(
+        403, False, "Only admins of the platform's own tenant look after other tenants."
+    ),
+    "identity_limit_reached": ErrorKind(
+        409, False, "There are as many of these as the platform holds; the message gives the bound."
+    ),
+    "webhook_not_found": ErrorKind(404, False, "No webhook has this id."),
+    "webhook_delivery_not_found": ErrorKind(
+        404, False, "The webhook has no delivery of this event, or it was so long ago that it was removed."
+    ),
+    "webhook_url_not_allowed": ErrorKind(
+        422,
+        False,
+        "Webhooks go to http or https addresses outside private networks, without user and password; the message says what is wrong.",
+    ),
+    "webhook_limit_reached": ErrorKind(
+        409, False, "The tenant has as many webhooks as it may; delete some first."
     ),
     "model_not_found": ErrorKind(404, False, "No model has this name."),
     "version_not_found": ErrorKind(404, False, "The model has no such version."),
@@ -77,8 +117,31 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "The rollout of the model sends requests to this version; change or delete the rollout first.",
     ),
+    "version_in_use": ErrorKind(
+        409,
+        False,
+        "The version serves, is in production, or an alias or ensemble points to it; the message says what to change first.",
+    ),
+    "model_in_use": ErrorKind(
+        409,
+        False,
+        "The model cannot be renamed or deleted as it stands; the message says why and what to change first.",
+    ),
+    "model_conflict": ErrorKind(409, False, "A model has this name already; choose another."),
     "stage_not_servable": ErrorKind(
         403, False, "Policy does not allow serving a version at its present stage."
+    ),
+    "approval_required": ErrorKind(
+        403,
+        False,
+        "Policy demands approvals that this digest does not have; the message says how many of whom are missing.",
+    ),
+    "own_approval": ErrorKind(
+        403, False, "Who registered a version cannot approve it here; ask somebody else."
+    ),
+    "approval_not_found": ErrorKind(404, False, "There is no such approval of this version."),
+    "digest_not_allowed": ErrorKind(
+        403, False, "Policy lets only digests on the allow-list into this stage, and this one is not on it."
     ),
     "rollout_not_found": ErrorKind(404, False, "The model has no rollout; make one with PUT."),
     "invalid_rollout": ErrorKind(
@@ -135,6 +198,40 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         500,
         False,
         "A row of the hash-chained log was changed, removed or reordered; the message gives its position.",
+    ),
+    "invalid_bundle": ErrorKind(
+        422,
+        False,
+        "The bundle is not as an export makes it: cut off, a file too many or missing, a link, a device, or a bound exceeded; export it again.",
+    ),
+    "certificate_untrusted": ErrorKind(
+        422,
+        False,
+        "The certificate chain of a signature does not lead to a trusted one; trust its root or sign again.",
+    ),
+    "certificate_invalid": ErrorKind(
+        422,
+        False,
+        "A certificate of a signature is expired, not yet valid, not meant for signing or cannot be read; the message says which.",
+    ),
+    "signer_unavailable": ErrorKind(
+        503,
+        True,
+        "The program that signs for the registry failed, took too long or made a signature that does not verify; look at it and try again.",
+    ),
+    "upload_not_found": ErrorKind(404, False, "No upload in parts has this id."),
+    "upload_not_open": ErrorKind(
+        409,
+        False,
+        "The upload in parts takes no more parts: it is being completed, or over; its state says which.",
+    ),
+    "upload_incomplete": ErrorKind(
+        409,
+        False,
+        "A part of the upload has not come whole; the message names it. Send it and complete the upload again.",
+    ),
+    "upload_limit_reached": ErrorKind(
+        429, True, "As many uploads in parts are open as one tenant may have; complete or abort one."
     ),
     "invalid_model": ErrorKind(
         422,
@@ -196,6 +293,25 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     ),
     "model_too_large": ErrorKind(
         413, False, "The model file is over the bound on its size; the message gives both numbers in bytes."
+    ),
+    "experiment_not_found": ErrorKind(404, False, "No experiment has this id or name."),
+    "run_not_found": ErrorKind(404, False, "No run has this id."),
+    "logged_model_not_found": ErrorKind(404, False, "No logged model has this id."),
+    "artifact_not_found": ErrorKind(404, False, "No artifact lies at this path."),
+    "tag_not_found": ErrorKind(404, False, "What is to lose a tag has none with this key."),
+    "name_taken": ErrorKind(
+        409,
+        False,
+        "Something of this kind has the name already, maybe deleted; choose another or restore it.",
+    ),
+    "invalid_filter": ErrorKind(
+        400,
+        False,
+        "A filter or an order cannot be parsed or names a field that there is not; the message gives the place.",
+    ),
+    "not_active": ErrorKind(400, False, "The experiment or run is deleted; restore it before changing it."),
+    "param_conflict": ErrorKind(
+        400, False, "A parameter of a run has another value already; parameters are written once."
     ),
     "missing_input": ErrorKind(400, False, "A named input of the model is absent."),
     "extra_input": ErrorKind(400, False, "The model has no input of this name."),

@@ -181,6 +181,32 @@ class FenceRequest(Model):
     fence: Annotated[int, Field(ge=1)]
 
 
+class HistoryAdvanced(Model):
+    """
+    A history got a row: who keeps `head` notices one cut short or rewritten.
+    """
+
+    chain_id: Annotated[
+        str, Field(alias="chainId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[
+        str | None, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")
+    ] = None
+    seq: Annotated[int, Field(ge=1)]
+    prev_hash: Annotated[str, Field(alias="prevHash", pattern="^[0-9a-f]{64}$")]
+    head: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    at: AwareDatetime
+    action: str
+    by: str
+    model_version_id: Annotated[
+        str | None,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ] = None
+    version: str | None = None
+
+
 class IngestJobCancelled(Model):
     """
     A ingestion job was cancelled.
@@ -492,6 +518,100 @@ class PipelineSucceeded(Model):
     is_reused: Annotated[bool, Field(alias="isReused")]
 
 
+class ApprovalsRequired(Model):
+    development: Annotated[int, Field(ge=0, le=16)]
+    staging: Annotated[int, Field(ge=0, le=16)]
+    production: Annotated[int, Field(ge=0, le=16)]
+
+
+class AllowList(Model):
+    development: Literal["off", "enforce"]
+    staging: Literal["off", "enforce"]
+    production: Literal["off", "enforce"]
+
+
+class Policy(Model):
+    approvals_required: Annotated[ApprovalsRequired, Field(alias="approvalsRequired")]
+    registrant_may_approve: Annotated[bool, Field(alias="registrantMayApprove")]
+    protected_aliases: Annotated[list[str], Field(alias="protectedAliases")]
+    allow_list: Annotated[AllowList, Field(alias="allowList")]
+    servable_stages: Annotated[
+        list[Literal["development", "staging", "production"]], Field(alias="servableStages")
+    ]
+    allow_pickle: Annotated[bool, Field(alias="allowPickle")]
+
+
+class ApprovalsRequired1(Model):
+    """
+    Distinct people who must approve a digest for a stage.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    development: Annotated[int | None, Field(ge=0, le=16)] = None
+    staging: Annotated[int | None, Field(ge=0, le=16)] = None
+    production: Annotated[int | None, Field(ge=0, le=16)] = None
+
+
+class AllowList1(Model):
+    """
+    Whether only digests on the allow-list of a stage may move to it and serve in it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    development: Literal["off", "enforce"] | None = None
+    staging: Literal["off", "enforce"] | None = None
+    production: Literal["off", "enforce"] | None = None
+
+
+class PolicySpec(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    approvals_required: Annotated[
+        ApprovalsRequired1 | None,
+        Field(
+            alias="approvalsRequired", description="Distinct people who must approve a digest for a stage."
+        ),
+    ] = None
+    registrant_may_approve: Annotated[
+        bool | None,
+        Field(
+            alias="registrantMayApprove",
+            description="Whether the approval of who registered the version counts.",
+        ),
+    ] = None
+    protected_aliases: Annotated[
+        list[str] | None,
+        Field(
+            alias="protectedAliases",
+            description="Aliases (* is any text) that need the approvals of production, at least one.",
+            max_length=64,
+        ),
+    ] = None
+    allow_list: Annotated[
+        AllowList1 | None,
+        Field(
+            alias="allowList",
+            description="Whether only digests on the allow-list of a stage may move to it and serve in it.",
+        ),
+    ] = None
+    servable_stages: Annotated[
+        list[Literal["development", "staging", "production"]] | None,
+        Field(alias="servableStages", max_length=3, min_length=1),
+    ] = None
+    allow_pickle: Annotated[
+        bool | None,
+        Field(
+            alias="allowPickle",
+            description="Whether models with pickles may be registered, as bytes that are never loaded.",
+        ),
+    ] = None
+
+
 class RenewRequest(Model):
     job_id: Annotated[
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
@@ -709,7 +829,7 @@ class TensorSummary(Model):
     name: str
     dtype: str
     shape: list[int]
-    sha256: str
+    sha256: str | None = None
     values: list[float | str | bool | None] | None = None
     data: Annotated[str | None, Field(json_schema_extra={"contentEncoding": "base64"}, max_length=8192)] = (
         None
@@ -784,6 +904,20 @@ class TrainingJobSucceeded(Model):
     fence: int
     spec: dict[str, Any]
     result: JobResult
+
+
+class WebhookDisabled(Model):
+    """
+    A webhook failed for so long, or its receiver said that it is gone, that nothing is sent to it any more.
+    """
+
+    webhook_id: Annotated[
+        str,
+        Field(alias="webhookId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    tenant: str
+    reason: str
+    failing_since: Annotated[AwareDatetime | None, Field(alias="failingSince")]
 
 
 class WireError(Model):
@@ -950,6 +1084,28 @@ class ModelVersionLoadFailed(Model):
     error: WireError
 
 
+class ModelVersionRefused(Model):
+    """
+    Policy kept a version from serving or moving; at most once a minute for each version, place and reason.
+    """
+
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: str
+    stage: Literal["development", "staging", "production", "archived"]
+    package_digest: Annotated[str, Field(alias="packageDigest", pattern="^[0-9a-f]{64}$")]
+    where: Literal["serving", "stage", "alias"]
+    error: WireError
+
+
 class ModelVersionRejected(Model):
     """
     A package was refused at registration or at load; the error says why.
@@ -968,6 +1124,27 @@ class ModelVersionRejected(Model):
         Field(alias="requestId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
     ] = None
     where: Literal["registration", "load"]
+    error: WireError
+
+
+class ModelVersionVerificationFailed(Model):
+    """
+    Bytes, manifest or signature of a model version were not what was signed; they were not used.
+    """
+
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model_id: Annotated[
+        str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: str
+    ordinal: Annotated[int, Field(ge=1)]
+    where: Literal["registry", "inference"]
     error: WireError
 
 
@@ -1060,6 +1237,16 @@ class TrainingJobFailed(Model):
     kind: Literal["train", "convert", "ingest"]
     attempt: int
     spec: dict[str, Any]
+    error: WireError
+
+
+class VerificationRefusal(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
     error: WireError
 
 

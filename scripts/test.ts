@@ -4,36 +4,22 @@ import { type EnvironmentName, REPOSITORY_ROOT } from '@millrace/embedded';
 import { startTestInfra, TEST_INFRA_VARIABLE } from '@millrace/testing';
 import { runScript } from './lib/command-line.ts';
 import { prepareEnvironments } from './lib/environments.ts';
+import { runJest } from './lib/jest-step.ts';
 import { pythonSteps } from './lib/python-steps.ts';
 import { createReporter } from './lib/reporter.ts';
-import { runSteps, type Step, summarise } from './lib/steps.ts';
+import { isInterrupted, runSteps, type StepResult, summarise } from './lib/steps.ts';
 
 const USAGE = `npm test [-- OPTIONS] [PATH...]
 
 Sets up what is missing, starts Postgres, NATS and S3 once, and runs jest and pytest with coverage bounds.
+In a whole run up to three files of jest that fail are run once more, alone; what passes then is named as unsteady.
   PATH, -t NAME, ...  passed to jest, which then runs alone and without coverage
   --jest              jest alone, whole, with its coverage bound
   --python            pytest alone
   --quick             everything, without coverage
   --help              this text`;
 
-/** Share of lines of the inference service that its tests must run, in percent. */
-const INFERENCE_LINES_MIN = 85;
-const NODE_OPTIONS = '--experimental-vm-modules --disable-warning=ExperimentalWarning';
 const OWN_OPTIONS = new Set(['--jest', '--python', '--quick']);
-
-function jestStep(passed: readonly string[], withCoverage: boolean): Step {
-  const bound = JSON.stringify({ global: { lines: INFERENCE_LINES_MIN } });
-  const coverage = ['--coverage', `--coverageThreshold=${bound}`, '--coverageReporters=text-summary'];
-  const jest = join(REPOSITORY_ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
-  return {
-    name: 'jest',
-    command: process.execPath,
-    args: [jest, ...(withCoverage ? coverage : []), ...passed],
-    env: { NODE_OPTIONS },
-    closingLine: /^(\S*)Tests:/,
-  };
-}
 
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
@@ -48,19 +34,20 @@ async function main(): Promise<number> {
   const names: EnvironmentName[] = withPython ? ['training', 'conversion', 'dev'] : ['dev'];
   const environments = await prepareEnvironments(names, createReporter());
   mkdirSync(join(REPOSITORY_ROOT, '.millrace', 'coverage'), { recursive: true });
-  const steps = [
-    ...(withJest ? [jestStep(passed, withCoverage)] : []),
-    ...(withPython ? pythonSteps(environments, withCoverage) : []),
-  ];
-  return runWithServers(steps);
+  const isRepeating = passed.length === 0 && !process.env.MILLRACE_TEST_LONG;
+  return withServers(async () => {
+    const results = withJest ? await runJest({ passed, withCoverage, isRepeating }) : [];
+    if (!withPython || isInterrupted(results)) return results;
+    return [...results, ...(await runSteps(pythonSteps(environments, withCoverage)))];
+  });
 }
 
 /** Both runners use one set of servers; it ends with the run, also on Ctrl-C. */
-async function runWithServers(steps: readonly Step[]): Promise<number> {
-  const run = await startTestInfra();
-  process.env[TEST_INFRA_VARIABLE] = JSON.stringify(run.infra);
-  const results = await runSteps(steps);
-  const leftover = await run.stop().then(
+async function withServers(run: () => Promise<StepResult[]>): Promise<number> {
+  const servers = await startTestInfra();
+  process.env[TEST_INFRA_VARIABLE] = JSON.stringify(servers.infra);
+  const results = await run();
+  const leftover = await servers.stop().then(
     () => null,
     (error: Error) => error.message,
   );

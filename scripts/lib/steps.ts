@@ -12,10 +12,19 @@ export type Step = {
   env?: NodeJS.ProcessEnv;
   /** Finds the runner's closing line in its output, for the summary. */
   closingLine?: RegExp;
+  /** Told each line of output. */
+  onLine?: (line: string) => void;
 };
 
 /** How a step ended. */
 export type StepResult = { name: string; isPassed: boolean; elapsedMs: number; closing: string };
+
+const INTERRUPTION: StepResult = { name: 'interrupted', isPassed: false, elapsedMs: 0, closing: '' };
+
+/** Whether a run ended before its end, by Ctrl-C or SIGTERM; the next one is not to be started then. */
+export function isInterrupted(results: readonly StepResult[]): boolean {
+  return results.includes(INTERRUPTION);
+}
 
 /** Runs steps one after another, all of them whatever fails; Ctrl-C or SIGTERM ends the current one and the run. */
 export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
@@ -25,7 +34,7 @@ export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
   const results: StepResult[] = [];
   for (const step of steps) if (!abort.signal.aborted) results.push(await runStep(step, abort.signal));
   for (const signal of SIGNALS) process.off(signal, interrupt);
-  if (abort.signal.aborted) results.push({ name: 'interrupted', isPassed: false, elapsedMs: 0, closing: '' });
+  if (abort.signal.aborted) results.push(INTERRUPTION);
   return results;
 }
 
@@ -44,8 +53,10 @@ async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
   const passOn = (from: NodeJS.ReadableStream, to: NodeJS.WriteStream): void => {
     from.on('data', (chunk: Buffer) => {
       to.write(chunk);
-      for (const line of chunk.toString().split('\n'))
+      for (const line of chunk.toString().split('\n')) {
+        step.onLine?.(line);
         if (step.closingLine?.test(line)) closing = line.trim();
+      }
     });
   };
   passOn(child.stdout, process.stdout);

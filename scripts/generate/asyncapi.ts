@@ -1,5 +1,5 @@
 import { inferLanes, streamCatalog } from '@millrace/bus';
-import { eventCatalog, workerMethods } from '@millrace/contracts';
+import { eventCatalog, workerMethods, workerPools } from '@millrace/contracts';
 import { inferChannel, inferJobChannels, inferMessages } from './asyncapi-inference.ts';
 import type { Json, Schema } from './schemas.ts';
 import { foldedSchemas, namedSchemas, pascalCase, repointed } from './schemas.ts';
@@ -171,7 +171,7 @@ function toChannel(channel: Channel): Schema {
 function parameter(name: string): Schema {
   const values: Record<string, string[]> = {
     kind: Object.keys(jobOwners),
-    pool: ['cpu', 'gpu'],
+    pool: [...workerPools],
     service: Object.values(jobOwners),
     lane: [...inferLanes],
   };

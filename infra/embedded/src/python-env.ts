@@ -32,6 +32,8 @@ export const ENVIRONMENTS = {
   training: 'services/training-worker/requirements.txt',
   notebook: 'services/training-worker/requirements-notebook.txt',
   'training-gpu': 'services/training-worker/requirements-gpu.txt',
+  torch: 'services/training-worker/requirements-torch.txt',
+  analysis: 'services/analysis-worker/requirements.txt',
   conversion: 'services/conversion-worker/requirements.txt',
   'peer-bentoml': 'tests/load/peers/requirements-bentoml.txt',
   'peer-fastapi': 'tests/load/peers/requirements-fastapi.txt',

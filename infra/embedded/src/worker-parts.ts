@@ -14,22 +14,26 @@ const STOP_GRACE_MS = 20_000;
 
 /** A kind of worker: where its code is and what environments its pools use. */
 export type WorkerKind = {
-  name: 'training-worker' | 'conversion-worker';
+  name: 'training-worker' | 'conversion-worker' | 'analysis-worker';
   module: string;
   environments: Partial<Record<Pool, EnvironmentName>>;
 };
 
-/** A queue of jobs that asks for hardware. */
-export type Pool = 'cpu' | 'gpu';
+/** The pools that workers can be started for; the services know the same (`workerPools` of the contracts). */
+const POOLS = ['cpu', 'gpu', 'torch', 'analysis'] as const;
+
+/** A queue of jobs that asks for hardware or for packages of its own. */
+export type Pool = (typeof POOLS)[number];
 
 /** The Python workers there are. */
 export const WORKER_KINDS: readonly WorkerKind[] = [
   {
     name: 'training-worker',
     module: 'millrace_training',
-    environments: { cpu: 'training', gpu: 'training-gpu' },
+    environments: { cpu: 'training', gpu: 'training-gpu', torch: 'torch' },
   },
   { name: 'conversion-worker', module: 'millrace_conversion', environments: { cpu: 'conversion' } },
+  { name: 'analysis-worker', module: 'millrace_analysis', environments: { analysis: 'analysis' } },
 ];
 
 /** What the workers are built from. */
@@ -44,8 +48,9 @@ export type WorkerContext = {
 export function workerPools(env: NodeJS.ProcessEnv): Pool[] {
   const names = (env.MILLRACE_WORKER_POOLS ?? 'cpu').split(',').map((name) => name.trim());
   for (const name of names) {
-    if (name !== 'cpu' && name !== 'gpu') {
-      throw new LaunchError('workers', `MILLRACE_WORKER_POOLS names pools cpu and gpu, it holds '${name}'`);
+    if (!POOLS.some((pool) => pool === name)) {
+      const known = POOLS.join(', ');
+      throw new LaunchError('workers', `MILLRACE_WORKER_POOLS names pools of ${known}; it holds '${name}'`);
     }
   }
   return names as Pool[];

@@ -51,6 +51,7 @@ export {
   JobView,
   jobTransitions,
   WorkerPool,
+  workerPools,
 } from './jobs/job.ts';
 export { ConvertSpec, DatasetInput, IngestSpec, TrainSpec } from './jobs/specs.ts';
 export type { WorkerMethod } from './jobs/worker-protocol.ts';
@@ -100,5 +101,6 @@ export {
   ResolvedVersion,
   ResolveVersionRequest,
   resolveVersionMethod,
+  ServedTensor,
 } from './rpc/model-serving.ts';
 export { DIGESTS_MAX, referencedDigestsMethod } from './rpc/referenced-digests.ts';

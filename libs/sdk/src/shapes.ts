@@ -1,4 +1,4 @@
-import type { ArtifactRef, Stage, WireError } from '@millrace/contracts';
+import type { ArtifactRef, Stage, WireError, WorkerPool } from '@millrace/contracts';
 
 /** Some items and where the next ones begin; `nextCursor` is null on the last page. */
 export type Page<T> = { items: T[]; nextCursor: string | null };
@@ -27,7 +27,7 @@ export type LogLine = { seq: number; time: string; level: string; message: strin
 export type TrainingRequest = {
   recipe: string;
   params?: Record<string, unknown>;
-  pool?: 'cpu' | 'gpu';
+  pool?: WorkerPool;
   dataset: { versionId: string };
 };
 /** A conversion of files that the platform has. */
@@ -43,7 +43,7 @@ export type ConversionRequest = {
 export type PipelineRequest = {
   recipe: string;
   params?: Record<string, unknown>;
-  pool?: 'cpu' | 'gpu';
+  pool?: WorkerPool;
   model: { name: string; version?: string };
   conversion?: { opset?: number; tolerance?: number };
 };

@@ -51,7 +51,14 @@ await startService({
       },
       hintCancel: cancelHint(bus),
     });
-    const runtime = await startJobRuntime({ bus, database, busTables, jobs, events, pools: ['cpu'] });
+    const runtime = await startJobRuntime({
+      bus,
+      database,
+      busTables,
+      jobs,
+      events,
+      pools: ['cpu', 'torch', 'analysis'],
+    });
     const consumer = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
     const rpc = serveVersions({ bus, database, datasets });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'datasets' });

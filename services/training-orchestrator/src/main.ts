@@ -55,7 +55,14 @@ await startService({
       onAlive: () => bus.nc.publish('millrace.ctl.warm.convert'),
       hintCancel: cancelHint(bus),
     });
-    const runtime = await startJobRuntime({ bus, database, busTables, jobs, events, pools: ['cpu', 'gpu'] });
+    const runtime = await startJobRuntime({
+      bus,
+      database,
+      busTables,
+      jobs,
+      events,
+      pools: ['cpu', 'gpu', 'torch'],
+    });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'training' });
     const consumers = startPipelineConsumers({ bus, database, tables: busTables, pipelines });
     const app = await buildApp({

@@ -6,6 +6,7 @@ import { integerOption, show, textOption, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { duration, fields } from '../format.ts';
 import { progressText } from '../job-progress.ts';
+import { POOLS, poolOption } from '../pool-option.ts';
 
 const POLL_MS = 400;
 const QUICK = { epochs: 5, samples: 500 };
@@ -15,7 +16,7 @@ export const trainCommand: Command = {
   name: 'train',
   summary: 'make data, train, convert, register and load a model, with live progress',
   help: `millrace train [--quick | --full] [--epochs N] [--samples N] [--seed N] [--param NAME=VALUE]...
-               [--recipe NAME] [--model NAME] [--version LABEL] [--pool cpu|gpu] [--detach]
+               [--recipe NAME] [--model NAME] [--version LABEL] [--pool ${POOLS}] [--detach]
 
 Submits a pipeline and shows it until the model version is loaded. Without options: recipe and model verichain, --quick.
   --quick   5 epochs, 500 samples      --full   10 epochs, 1000 samples
@@ -37,8 +38,7 @@ Submits a pipeline and shows it until the model version is loaded. Without optio
   async run(context) {
     const recipe = textOption(context, 'recipe') ?? 'verichain';
     const version = textOption(context, 'version');
-    const pool = textOption(context, 'pool') ?? 'cpu';
-    if (pool !== 'cpu' && pool !== 'gpu') throw new UsageError(`--pool is cpu or gpu, not '${pool}'.`);
+    const pool = poolOption(context);
     const pipeline = await context.client.pipelines.create({
       recipe,
       params: readParams(context),

@@ -8,6 +8,7 @@ import { argument, integerOption, modelArgument, show, textOption, UsageError } 
 import { exitCodes } from '../exit-codes.ts';
 import { fields, short } from '../format.ts';
 import { defaultVersion } from '../model-version.ts';
+import { poolOption } from '../pool-option.ts';
 import type { BuildRecord } from '../rebuilds/build-record.ts';
 import { readBuildRecord, reportedConditions } from '../rebuilds/build-record.ts';
 import { downloadModel } from '../rebuilds/download-model.ts';
@@ -50,8 +51,7 @@ Exits 0 for bit-identical, 2 for close, 1 for different or when it could not be 
     const { name, version } = modelArgument(argument(context, 0, 'MODEL[@VERSION]'));
     const tolerance = toleranceOption(context);
     const timeoutMs = (integerOption(context, 'timeout', 1) ?? TIMEOUT_DEFAULT_S) * 1_000;
-    const pool = textOption(context, 'pool') ?? 'cpu';
-    if (pool !== 'cpu' && pool !== 'gpu') throw new UsageError(`--pool is cpu or gpu, not '${pool}'.`);
+    const pool = poolOption(context);
     const label = version ?? (await defaultVersion(context, name));
     const parts = await context.client.models.bundleParts(name, label);
     const record = readBuildRecord(verifiedStatements(context, parts));

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ArtifactRef, JobResult, JobView } from '@millrace/contracts';
+import type { ArtifactRef, JobResult, JobView, WorkerPool } from '@millrace/contracts';
 import { AppError, isTerminal } from '@millrace/contracts';
 import type { JobsClient } from '@millrace/sdk';
 import type { Context } from '../command.ts';
@@ -27,7 +27,7 @@ export type Rebuilt = {
  */
 export async function rebuild(
   context: Context,
-  from: { record: BuildRecord; pool: 'cpu' | 'gpu'; timeoutMs: number },
+  from: { record: BuildRecord; pool: WorkerPool; timeoutMs: number },
 ): Promise<Rebuilt> {
   const { record, pool } = from;
   const { training, conversions } = context.client;

@@ -5,8 +5,17 @@ import { ArtifactRef, JsonObject, Timestamp, Uuid, WireError } from '../primitiv
 export const JobKind = Type.Union([Type.Literal('train'), Type.Literal('convert'), Type.Literal('ingest')]);
 export type JobKind = Static<typeof JobKind>;
 
-/** A pool of workers; a job waits in the queue of its pool. */
-export const WorkerPool = Type.Union([Type.Literal('cpu'), Type.Literal('gpu')]);
+/**
+ * The pools of workers; a job waits in the queue of its pool. `cpu` and `gpu` train with TensorFlow, `torch` trains
+ * with PyTorch, `analysis` reads data that others made.
+ */
+export const workerPools = ['cpu', 'gpu', 'torch', 'analysis'] as const;
+export const WorkerPool = Type.Union([
+  Type.Literal('cpu'),
+  Type.Literal('gpu'),
+  Type.Literal('torch'),
+  Type.Literal('analysis'),
+]);
 export type WorkerPool = Static<typeof WorkerPool>;
 
 export const JobState = Type.Union([

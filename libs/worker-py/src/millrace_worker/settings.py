@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from millrace_worker.log import LEVEL_BY_NAME
 
@@ -12,7 +12,7 @@ EXIT_CONFIG = 78
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 _INBOX_PREFIX = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
 
-Pool = Literal["cpu", "gpu"]
+Pool = Literal["cpu", "gpu", "torch", "analysis"]
 
 
 class SettingsError(Exception):
@@ -76,7 +76,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
             access_key_id=required("MILLRACE_S3_ACCESS_KEY_ID", "worker"),
             secret_access_key=required("MILLRACE_S3_SECRET_ACCESS_KEY", "a secret"),
         ),
-        pool=cast(Pool, choice("MILLRACE_WORKER_POOL", "cpu", ["cpu", "gpu"])),
+        pool=cast(Pool, choice("MILLRACE_WORKER_POOL", "cpu", list(get_args(Pool)))),
         cache_dir=Path(required("MILLRACE_WORKER_CACHE_DIR", "/var/cache/millrace")),
         log_level=choice("MILLRACE_LOG_LEVEL", "info", list(LEVEL_BY_NAME)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field, RootModel
 
 from millrace_worker.model import Model
 
@@ -15,7 +15,7 @@ class AnnounceReply(Model):
 
 class AnnounceRequest(Model):
     worker_id: Annotated[str, Field(alias="workerId", max_length=128, min_length=1)]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     kinds: Annotated[list[Literal["train", "convert", "ingest"]], Field(max_length=8, min_length=1)]
     devices: Annotated[list[str], Field(max_length=64)]
     environment_digest: Annotated[str, Field(alias="environmentDigest", pattern="^[0-9a-f]{64}$")]
@@ -81,7 +81,7 @@ class ConversionJobCreated(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     kind: Literal["train", "convert", "ingest"]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     spec: dict[str, Any]
 
 
@@ -228,7 +228,7 @@ class IngestJobCreated(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     kind: Literal["train", "convert", "ingest"]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     spec: dict[str, Any]
 
 
@@ -274,7 +274,7 @@ class JobMessage(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     kind: Literal["train", "convert", "ingest"]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     service: str
 
 
@@ -302,17 +302,6 @@ class JobTelemetry(Model):
     progress: JobProgress | None = None
     level: Annotated[str | None, Field(max_length=16)] = None
     message: Annotated[str | None, Field(max_length=8192)] = None
-
-
-class LoadVersionReply(Model):
-    model_version_id: Annotated[
-        str,
-        Field(
-            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-        ),
-    ]
-    load_ms: Annotated[float, Field(alias="loadMs", ge=0.0)]
-    warm_up_ms: Annotated[float, Field(alias="warmUpMs", ge=0.0)]
 
 
 class LoadVersionRequest(Model):
@@ -812,6 +801,16 @@ class RolloutWeight(Model):
     weight: Annotated[float, Field(description="Percent, exact to two decimals.", ge=0.0, le=100.0)]
 
 
+class Shape(RootModel[int]):
+    root: Annotated[int, Field(ge=0)]
+
+
+class ServedTensor(Model):
+    name: str
+    dtype: str
+    shape: list[Shape | None]
+
+
 class ShadowCounts(Model):
     version: Annotated[str, Field(max_length=255, min_length=1)]
     offered: Annotated[int, Field(ge=0)]
@@ -863,7 +862,7 @@ class TrainingJobCreated(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     kind: Literal["train", "convert", "ingest"]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     spec: dict[str, Any]
 
 
@@ -1044,7 +1043,7 @@ class IngestJobSucceeded(Model):
 class JobView(Model):
     id: Annotated[str, Field(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     kind: Literal["train", "convert", "ingest"]
-    pool: Literal["cpu", "gpu"]
+    pool: Literal["cpu", "gpu", "torch", "analysis"]
     state: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
     status: str
     spec: dict[str, Any]
@@ -1058,6 +1057,19 @@ class JobView(Model):
     created_at: Annotated[AwareDatetime, Field(alias="createdAt")]
     started_at: Annotated[AwareDatetime | None, Field(alias="startedAt")]
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")]
+
+
+class LoadVersionReply(Model):
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    load_ms: Annotated[float, Field(alias="loadMs", ge=0.0)]
+    warm_up_ms: Annotated[float, Field(alias="warmUpMs", ge=0.0)]
+    inputs: list[ServedTensor] | None = None
+    outputs: list[ServedTensor] | None = None
 
 
 class ModelVersionLoadFailed(Model):

@@ -7,11 +7,11 @@ import type { InspectedGraph } from '../registration/graph.ts';
 import { SERVING_PATH } from '../registration/graph.ts';
 import { inspectUntrusted } from '../registration/inspect.ts';
 import { withServingGraph } from '../registration/pipeline-package.ts';
+import { mlflowProvenance } from '../registration/provenance.ts';
 import type { ReadyRegistration } from '../registration/registration.service.ts';
 import type { SigningKey } from '../registration/sign.ts';
 import { signPackage } from '../registration/sign.ts';
 import { NOT_SERVABLE } from '../versions/version.repository.ts';
-import { mlflowProvenance } from './mlflow-provenance.ts';
 import type { ModelFiles } from './model-files.ts';
 import type { ModelRegistrationRow } from './model-registration.table.ts';
 

@@ -87,6 +87,11 @@ export function createRegistryRepository(tables: Tables) {
   )`;
 
   return {
+    /** Whether a version `v` is the newest of its stage, among those of these models. */
+    isNewestOfStage: (modelIds: readonly string[]): SQL =>
+      sql`v.id in (select distinct on (n.model_id, n.stage) n.id from ${modelVersions} n
+        where n.model_id = any(${sql.param([...modelIds])}::uuid[]) order by n.model_id, n.stage, n.ordinal desc)`,
+
     async versions(db: Executor, tenant: string, search: Search): Promise<Found<VersionView>[]> {
       const { where, terms, after, limit } = search;
       const conditions = after === undefined ? where : [...where, afterSql(terms, after)];

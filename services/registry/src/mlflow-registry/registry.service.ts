@@ -77,11 +77,7 @@ export function createRegistryService(deps: {
     const ids = found.map(({ id }) => id);
     const aliases = await registry.aliasesOf(db, ids);
     const latest = await registry.versions(db, tenant, {
-      where: [
-        sql`v.model_id = any(${sql.param(ids)}::uuid[])`,
-        sql`v.id in (select distinct on (n.model_id, n.stage) n.id from registry.model_versions n
-          where n.model_id = any(${sql.param(ids)}::uuid[]) order by n.model_id, n.stage, n.ordinal desc)`,
-      ],
+      where: [sql`v.model_id = any(${sql.param(ids)}::uuid[])`, registry.isNewestOfStage(ids)],
       terms: versionOrder(['version_number ASC']),
       limit: ids.length * 4,
     });
@@ -239,7 +235,7 @@ export function createRegistryService(deps: {
       return { model_versions: page.map(modelVersion), ...next };
     },
 
-    /** Moves a version; with `archiveOthers` those that were in its stage before are archived after it. */
+    /** Moves a version; with `archiveOthers` those that were in its stage before are archived in the same transaction. */
     async transition(
       tenant: string,
       name: string,
@@ -248,21 +244,8 @@ export function createRegistryService(deps: {
       by: string,
     ) {
       const target = await registered(tenant, name, version);
-      await versions.setStage(target, to.stage, by);
       const isLive = to.stage === 'staging' || to.stage === 'production';
-      if (to.archiveOthers && isLive) {
-        const others = await registry.versions(db, tenant, {
-          where: [
-            sql`v.model_id = ${target.model.id}`,
-            sql`v.stage = ${to.stage}`,
-            sql`v.id <> ${target.version.id}`,
-          ],
-          terms: versionOrder([]),
-          limit: 1_000,
-        });
-        for (const { row } of others)
-          await versions.setStage(await versions.findById(row.id), 'archived', by);
-      }
+      await versions.setStage(target, to.stage, by, { archiveOthers: to.archiveOthers && isLive });
       return modelVersion(await view(tenant, name, version));
     },
 

@@ -174,6 +174,16 @@ export function createVersionRepository(tables: VersionTables & Pick<ModelTables
         .where(eq(attestations.modelVersionId, modelVersionId))
         .orderBy(desc(attestations.name)),
 
+    /** Ids of the versions of a model that are in a stage, oldest first. */
+    async idsInStage(tx: Executor, modelId: string, stage: Stage): Promise<string[]> {
+      const rows = await tx
+        .select({ id: modelVersions.id })
+        .from(modelVersions)
+        .where(and(ofModel(modelId), eq(modelVersions.stage, stage)))
+        .orderBy(asc(modelVersions.ordinal));
+      return rows.map(({ id }) => id);
+    },
+
     setStage: (tx: Executor, id: string, stage: Stage) =>
       tx.update(modelVersions).set({ stage, stageChangedAt: sql`now()` }).where(eq(modelVersions.id, id)),
 
@@ -182,6 +192,9 @@ export function createVersionRepository(tables: VersionTables & Pick<ModelTables
         .update(modelVersions)
         .set({ ...change, updatedAt: sql`now()` })
         .where(eq(modelVersions.id, id)),
+
+    setTensors: (tx: Executor, id: string, tensors: Pick<VersionRow, 'inputs' | 'outputs'>) =>
+      tx.update(modelVersions).set(tensors).where(eq(modelVersions.id, id)),
 
     /** Labels of ensembles that run a version and are not archived. */
     async ensemblesOf(db: Executor, id: string): Promise<string[]> {

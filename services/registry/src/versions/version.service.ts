@@ -205,6 +205,19 @@ export function createVersionService(options: {
     return { ...now, model: found.model };
   }
 
+  /** Moves a version within a transaction that holds the lock of the model. */
+  async function moveIn(tx: Executor, now: FoundVersion, to: Stage, by: string): Promise<void> {
+    const from = now.version.stage;
+    if (from === to) return;
+    if (to === 'archived') await assertNotInRollout(tx, now);
+    const approvedBy = await gate.assertStage(tx, now, to);
+    await versions.setStage(tx, now.version.id, to);
+    await logChange(tx, now, { action: 'stage-changed', by, from, to, approvedBy });
+    const ids = versionIds(now.model, now);
+    const { tenant } = now.model;
+    await outbox.append(tx, ModelVersionStageChanged, now.version.id, { ...ids, from, to, by }, { tenant });
+  }
+
   return {
     model,
     find,
@@ -276,31 +289,25 @@ export function createVersionService(options: {
       }),
 
     /**
-     * Moves a version to a stage; the same stage changes nothing.
-     * @throws AppError `version_in_rollout` when it is to be archived while requests go to it, `approval_required`,
+     * Moves a version to a stage; the same stage changes nothing. With `archiveOthers` those that are in that stage are
+     * archived with it, all or none.
+     * @throws AppError `version_in_rollout` when one is to be archived while requests go to it, `approval_required`,
      * `digest_not_allowed`
      */
-    async setStage(found: FoundVersion, to: Stage, by: string): Promise<void> {
+    async setStage(
+      found: FoundVersion,
+      to: Stage,
+      by: string,
+      { archiveOthers = false }: { archiveOthers?: boolean } = {},
+    ): Promise<void> {
       const move = async (tx: Executor): Promise<void> => {
         const now = await lockVersion(tx, found);
-        const from = now.version.stage;
-        if (from === to) return;
-        if (to === 'archived') await assertNotInRollout(tx, found);
-        const approvedBy = await gate.assertStage(tx, now, to);
-        await versions.setStage(tx, now.version.id, to);
-        await logChange(tx, found, { action: 'stage-changed', by, from, to, approvedBy });
-        await outbox.append(
-          tx,
-          ModelVersionStageChanged,
-          now.version.id,
-          {
-            ...versionIds(found.model, now),
-            from,
-            to,
-            by,
-          },
-          { tenant: found.model.tenant },
-        );
+        await moveIn(tx, now, to, by);
+        if (!archiveOthers) return;
+        for (const id of await versions.idsInStage(tx, found.model.id, to)) {
+          const other = id === now.version.id ? undefined : await versions.findById(tx, id);
+          if (other !== undefined) await moveIn(tx, { ...other, model: found.model }, 'archived', by);
+        }
       };
       await gate.telling(found, 'stage', () => database.transaction(move));
     },

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus } from '@millrace/bus';
 import { callRpc } from '@millrace/bus';
-import type { LoadVersionReply } from '@millrace/contracts';
+import type { LoadVersionReply, ServedTensor } from '@millrace/contracts';
 import { resolveVersionMethod } from '@millrace/contracts';
 import type { Auth, Logger, Metrics } from '@millrace/service-kit';
 import { listenHttp } from '@millrace/service-kit';
@@ -36,9 +36,13 @@ import { createWithdrawals } from './server/withdrawals.ts';
 import { createJetStreamPublish } from './telemetry/jetstream-publish.ts';
 import { createPredictionPublisher } from './telemetry/prediction-publisher.ts';
 import { createSpillFolder } from './telemetry/spill-folder.ts';
+import type { TensorSpec } from './tensors/tensor.ts';
 
 /** Predictions that still wait at shutdown get this long to reach NATS (ms). */
 const FLUSH_TIMEOUT_MS = 5_000;
+
+const toldOf = (tensors: readonly TensorSpec[]): ServedTensor[] =>
+  tensors.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] }));
 
 /** What speaks for the server: this process alone, or all that share its port. */
 export type ServerFace = {
@@ -158,7 +162,13 @@ export async function createFront(options: FrontOptions): Promise<Front> {
       const { loadMs, served } = await store.load(version, { isRetried: true });
       // remembered before the first request, which the registry may not be there for
       await resolver.resolve(version.model, undefined).catch(() => undefined);
-      return { modelVersionId, loadMs, warmUpMs: served.measurement.warmUpMs };
+      return {
+        modelVersionId,
+        loadMs,
+        warmUpMs: served.measurement.warmUpMs,
+        inputs: toldOf(served.signature.inputs),
+        outputs: toldOf(served.signature.outputs),
+      };
     },
     runChunk: createChunkRunner({ resolver, store, withdrawals }),
     remembered: async (model, version) => resolver.remembered(model, version),

@@ -41,6 +41,7 @@ import { createWorkLimit } from './uploads/work-limit.ts';
 import { createVerificationReporter } from './verification/verification-reporter.ts';
 import { createVersionRepository } from './versions/version.repository.ts';
 import { createVersionService } from './versions/version.service.ts';
+import { createWarmUp } from './versions/warm-up.ts';
 
 /** Uploads whose model is in memory at once, and those that may wait for that. */
 const INSPECTIONS_AT_ONCE = 2;
@@ -66,15 +67,10 @@ await startService({
     const repository = createVersionRepository(schema);
     const rollouts = createRolloutRepository(schema);
     const changeLog = createChangeLog(schema, outbox);
-    const warmUp = (modelVersionId: string) =>
-      callRpc(
-        bus,
-        'inference',
-        'load',
-        loadVersionMethod,
-        { modelVersionId },
-        { timeoutMs: WARM_UP_TIMEOUT_MS },
-      );
+    const bounds = { timeoutMs: WARM_UP_TIMEOUT_MS };
+    const warmUp = createWarmUp({ database, versions: repository }, (modelVersionId) =>
+      callRpc(bus, 'inference', 'load', loadVersionMethod, { modelVersionId }, bounds),
+    );
     const governance = createGovernanceRepository(schema);
     const gate = createGate({ database, governance, outbox });
     const registrations = createRegistrationService({

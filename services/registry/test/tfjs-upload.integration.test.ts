@@ -124,3 +124,77 @@ describe('a TF.js model', () => {
     });
   });
 });
+
+describe('a layers model in an ensemble', () => {
+  const classes = ['cat', 'dog', 'bird', 'fish'];
+  const spec = (model: string) => ({
+    inputs: [{ name: 'pixels', dtype: 'uint8', shape: [null, 32, 32, 3] }],
+    outputs: ['class', 'scores'],
+    steps: [
+      { id: 'normalise', kind: 'normalise-image', inputs: { x: 'pixels' }, outputs: { y: 'image' } },
+      {
+        id: 'look',
+        kind: 'model',
+        model,
+        version: 'v1',
+        inputs: { first_input: 'image' },
+        outputs: { scores: 'scores' },
+      },
+      { id: 'best', kind: 'arg-max', inputs: { x: 'scores' }, outputs: { y: 'index' } },
+      {
+        id: 'name',
+        kind: 'label-map',
+        parameters: { labels: { ...classes } },
+        inputs: { x: 'index' },
+        outputs: { y: 'class' },
+      },
+    ],
+  });
+  const pixels = Array.from({ length: picture.length }, (_, i) => (i * 37) % 256);
+  const outputsOf = async (model: string) => {
+    const { body } = await getJson(`${origin}/v1/models/${model}/versions/v1`);
+    return body.outputs;
+  };
+  type Reply = { prediction: { scores: number[]; class: string[] } };
+  const ask = async (modelId: string, features: object): Promise<Reply> => {
+    const asked = await postJson(`${stack.inference?.origin}/predict`, { modelId, features });
+    expect(asked).toMatchObject({ status: 200 });
+    return asked.body as Reply;
+  };
+
+  test('answers as each step done by hand, and the registry knows the shapes that only the loaded model told', async () => {
+    await send('member', 'v1', layers);
+    expect(await outputsOf('member')).toEqual([{ name: 'scores', dtype: 'float32', shape: [null, 4] }]);
+    const made = await postJson(`${origin}/v1/models/whole/ensembles`, { version: 'v1', ...spec('member') });
+    expect(made).toMatchObject({ status: 201, body: { framework: 'ensemble' } });
+    const whole = (await ask('whole', { pixels })).prediction;
+    const image = pixels.map((pixel) => Math.fround(pixel * Math.fround(1 / 255)));
+    const alone = (await ask('member', { first_input: image })).prediction;
+    expect(whole.scores).toEqual(alone.scores);
+    expect(whole.class).toEqual([classes[alone.scores.indexOf(Math.max(...alone.scores))]]);
+  });
+
+  test('that was never loaded is loaded for its shapes; what does not fit them is refused', async () => {
+    const fields = { modelId: 'shelved', version: 'v1', framework: 'tensorflow', stage: 'archived' };
+    expect((await sendFiles(origin, fields, layers)).status).toBe(201);
+    expect(await outputsOf('shelved')).toMatchObject([{ name: 'scores', shape: null }]);
+    const stage = { stage: 'staging' };
+    expect((await postJson(`${origin}/v1/models/shelved/versions/v1/stage`, stage)).status).toBe(200);
+    const scaled = {
+      id: 'scale',
+      kind: 'standard-scaler',
+      parameters: { mean: [1, 2, 3], scale: 1 },
+      inputs: { x: 'scores' },
+      outputs: { y: 'class' },
+    };
+    const asked = spec('shelved');
+    const body = { version: 'v1', ...asked, steps: [...asked.steps.slice(0, 2), scaled] };
+    expect(await postJson(`${origin}/v1/models/odd/ensembles`, body)).toMatchObject({
+      status: 422,
+      body: { code: 'invalid_ensemble', detail: expect.stringContaining('Step "scale"') },
+    });
+    expect(await outputsOf('shelved')).toEqual([{ name: 'scores', dtype: 'float32', shape: [null, 4] }]);
+    const whole = await postJson(`${origin}/v1/models/even/ensembles`, { version: 'v1', ...asked });
+    expect(whole.status).toBe(201);
+  });
+});

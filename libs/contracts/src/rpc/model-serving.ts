@@ -35,12 +35,22 @@ export type ResolvedVersion = Static<typeof ResolvedVersion>;
 /** The method `resolve` of the registry. */
 export const resolveVersionMethod = { request: ResolveVersionRequest, reply: ResolvedVersion };
 
+/** One input or output of a model in memory; a null size is free. */
+export const ServedTensor = Type.Object({
+  name: Type.String(),
+  dtype: Type.String(),
+  shape: Type.Array(Type.Union([Type.Integer({ minimum: 0 }), Type.Null()])),
+});
+export type ServedTensor = Static<typeof ServedTensor>;
+
 export const LoadVersionRequest = Type.Object({ modelVersionId: Uuid });
-/** Answered once the version is verified, loaded and warm. */
+/** Answered once the version is verified, loaded and warm; the tensors are those of the loaded model. */
 export const LoadVersionReply = Type.Object({
   modelVersionId: Uuid,
   loadMs: Type.Number({ minimum: 0 }),
   warmUpMs: Type.Number({ minimum: 0 }),
+  inputs: Type.Optional(Type.Array(ServedTensor)),
+  outputs: Type.Optional(Type.Array(ServedTensor)),
 });
 export type LoadVersionReply = Static<typeof LoadVersionReply>;
 

@@ -145,7 +145,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     const replies = await ask('load', { modelVersionId }, LOAD_TIMEOUT_MS);
     remember(modelVersionId);
     const slowest = (what: 'loadMs' | 'warmUpMs'): number => Math.max(...replies.map((reply) => reply[what]));
-    return { modelVersionId, loadMs: slowest('loadMs'), warmUpMs: slowest('warmUpMs') };
+    return { ...replies[0], modelVersionId, loadMs: slowest('loadMs'), warmUpMs: slowest('warmUpMs') };
   }
 
   async function runChunk(order: ChunkOrder): ReturnType<RunChunk> {

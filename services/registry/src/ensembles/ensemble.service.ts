@@ -12,6 +12,7 @@ import type { Registered, RegistrationService } from '../registration/registrati
 import type { SigningKey } from '../registration/sign.ts';
 import { signPackage } from '../registration/sign.ts';
 import type { VersionService } from '../versions/version.service.ts';
+import type { WarmUp } from '../versions/warm-up.ts';
 import { pinMembers } from './pin-members.ts';
 
 /** Who registers, for the log and the provenance. */
@@ -31,8 +32,7 @@ export type EnsembleServiceOptions = {
   key: SigningKey;
   registrations: RegistrationService;
   versions: VersionService;
-  /** Has inference verify, load and warm the version; throws what inference answers. */
-  warmUp: (modelVersionId: string) => Promise<unknown>;
+  warmUp: WarmUp;
   logger: { warn(fields: object, message: string): void };
 };
 
@@ -88,9 +88,10 @@ export function createEnsembleService(options: EnsembleServiceOptions) {
     async register(request: EnsembleRequest, by: Registrant): Promise<Registered> {
       const { model, version, stage, spec } = request;
       assertNames(model, version);
-      const { pinned, signature } = await pinMembers(spec, (name, label) =>
-        versions.find(by.tenant, name, label),
-      );
+      const { pinned, signature } = await pinMembers(spec, {
+        find: (name, label) => versions.find(by.tenant, name, label),
+        warmUp: options.warmUp,
+      });
       const bytes = encode(pinned);
       const sha256 = sha256Hex(bytes);
       const blob = await storage.putBlob(bytes);

@@ -3,9 +3,16 @@ import type { EnsembleSpec, PinnedEnsemble, Signature } from '@millrace/ensemble
 import { atStep, ENSEMBLE_PATH, MODEL_KIND, planEnsemble } from '@millrace/ensemble';
 import type { FoundVersion } from '../versions/version.service.ts';
 import type { VersionRow } from '../versions/version.table.ts';
+import type { WarmUp } from '../versions/warm-up.ts';
+import { hasOpenShapes } from '../versions/warm-up.ts';
 
-/** Finds a version by model and label, ordinal or @alias. */
-export type FindVersion = (model: string, version: string | undefined) => Promise<FoundVersion>;
+/** Where members come from. */
+export type MemberSource = {
+  /** A version by model and label, ordinal or @alias. */
+  find(model: string, version: string | undefined): Promise<FoundVersion>;
+  /** Loads a version, which tells the shapes that its file leaves open. */
+  readonly warmUp: WarmUp;
+};
 
 /** An ensemble whose members are fixed, and what it takes and gives. */
 export type PinnedPlan = { readonly pinned: PinnedEnsemble; readonly signature: Signature };
@@ -21,7 +28,7 @@ function tensorsOf(specs: VersionRow['inputs']): Signature['inputs'] {
 }
 
 /** The version that a step runs. Throws when there is none or it cannot be part of an ensemble. */
-async function memberOf(step: AskedStep, find: FindVersion): Promise<FoundVersion> {
+async function memberOf(step: AskedStep, { find, warmUp }: MemberSource): Promise<FoundVersion> {
   if (step.model === undefined)
     throw new AppError('invalid_ensemble', 'it runs a model but does not say which; add "model".');
   const found = await find(step.model, step.version);
@@ -34,14 +41,17 @@ async function memberOf(step: AskedStep, find: FindVersion): Promise<FoundVersio
     const message = `${label} of ${step.model} is archived; move it to another stage to serve it.`;
     throw new AppError('stage_not_servable', message);
   }
-  return found;
+  if (!hasOpenShapes(found.version)) return found;
+  await warmUp(found.version.id);
+  return find(step.model, label);
 }
 
 /**
  * Fixes each member to a version and its package digest and checks the whole by what the members take and give.
- * @throws AppError `invalid_ensemble`, `model_not_found`, `version_not_found`, `stage_not_servable`, with the step named
+ * @throws AppError `invalid_ensemble`, `model_not_found`, `version_not_found`, `stage_not_servable`, and what loading a
+ * member throws whose file leaves shapes open, with the step named
  */
-export async function pinMembers(spec: EnsembleSpec, find: FindVersion): Promise<PinnedPlan> {
+export async function pinMembers(spec: EnsembleSpec, source: MemberSource): Promise<PinnedPlan> {
   const signatures = new Map<number, Signature>();
   const steps: PinnedEnsemble['steps'] = [];
   for (const [index, asked] of spec.steps.entries()) {
@@ -53,7 +63,7 @@ export async function pinMembers(spec: EnsembleSpec, find: FindVersion): Promise
         steps.push(step);
         continue;
       }
-      const found = await memberOf(asked, find);
+      const found = await memberOf(asked, source);
       const member = {
         model: found.model.name,
         version: found.version.label,

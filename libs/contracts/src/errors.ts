@@ -1,4 +1,5 @@
 import { bundleErrors } from './bundle-errors.ts';
+import { conversionErrors } from './conversion-errors.ts';
 import type { ErrorKind } from './error-kind.ts';
 import { identityErrors } from './identity-errors.ts';
 import { modelFileErrors } from './model-file-errors.ts';
@@ -349,6 +350,7 @@ export const errorCatalog = {
     retryable: false,
     doc: 'The converted model answers differently from the original; the message says by how much.',
   },
+  ...conversionErrors,
   // Monitoring
   inference_not_found: { status: 404, retryable: false, doc: 'No inference has this id.' },
   // Infrastructure

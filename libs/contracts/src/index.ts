@@ -42,6 +42,7 @@ export {
   PolicySpec,
 } from './governance/policy.ts';
 export { isValidName, newId } from './ids.ts';
+export { GraphOptions, Quantization } from './jobs/conversion-options.ts';
 export {
   isTerminal,
   JobKind,

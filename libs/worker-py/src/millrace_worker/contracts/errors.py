@@ -402,6 +402,52 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "parity_failed": ErrorKind(
         422, False, "The converted model answers differently from the original; the message says by how much."
     ),
+    "invalid_safetensors": ErrorKind(
+        422,
+        False,
+        "The weights are not a SafeTensors file, or one over a bound: a header that is cut off or too long, tensors that overlap, leave gaps or have another length than their shape; the message names the part. Save them again.",
+    ),
+    "invalid_architecture": ErrorKind(
+        422,
+        False,
+        "architecture.json cannot be read, names a layer or step that is not known, or its layers do not fit one another; the message names the place.",
+    ),
+    "architecture_mismatch": ErrorKind(
+        422,
+        False,
+        "The tensors do not make up the network that was asked for, or their names and shapes alone do not say which network they are; correct the layer sizes or send architecture.json.",
+    ),
+    "missing_tensor": ErrorKind(
+        422, False, "The architecture names a tensor that the weights lack; the message names it."
+    ),
+    "extra_tensor": ErrorKind(
+        422,
+        False,
+        "The weights hold a tensor that no layer of the architecture uses; remove it or add its layer.",
+    ),
+    "tensor_shape_mismatch": ErrorKind(
+        422, False, "A tensor does not have the shape that its layer needs; the message gives both."
+    ),
+    "tensor_dtype_mismatch": ErrorKind(
+        422,
+        False,
+        "A tensor does not have the element type that its layer needs; the message gives both. Save the weights as float32.",
+    ),
+    "weights_not_finite": ErrorKind(
+        422,
+        False,
+        "A tensor holds NaN or Infinity; the message names it. The training diverged: train again.",
+    ),
+    "calibration_unusable": ErrorKind(
+        422,
+        False,
+        "The calibration files hold no rows that fit the input of the model; the message gives the reason.",
+    ),
+    "quantization_failed": ErrorKind(
+        422,
+        False,
+        "The model cannot be quantised in this mode, or decides too differently afterwards; the message says by how much. Choose another mode or a lower bound.",
+    ),
     "inference_not_found": ErrorKind(404, False, "No inference has this id."),
     "dependency_unavailable": ErrorKind(
         503, True, "A service or server that this request needs does not answer; try again."

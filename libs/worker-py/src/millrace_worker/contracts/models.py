@@ -116,21 +116,8 @@ class Source(Model):
             alias="trainingJobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
         ),
     ] = None
-    format: Literal["saved_model", "keras", "tfjs_graph"] | None = None
+    format: Literal["saved_model", "keras", "tfjs_graph", "weights"] | None = None
     files: Annotated[list[ArtifactRef], Field(max_length=10000, min_length=1)]
-
-
-class ConvertSpec(Model):
-    request_id: Annotated[
-        str | None,
-        Field(alias="requestId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
-    ] = None
-    source: Source
-    format: Literal["onnx"]
-    opset: Annotated[int, Field(ge=13, le=18)]
-    tag: Annotated[str, Field(max_length=64, min_length=1)]
-    signature: Annotated[str, Field(max_length=64, min_length=1)]
-    tolerance: Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class DatasetInput(Model):
@@ -179,6 +166,24 @@ class FenceRequest(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     fence: Annotated[int, Field(ge=1)]
+
+
+class GraphOptions(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    input_name: Annotated[
+        str | None,
+        Field(alias="inputName", max_length=128, min_length=1, pattern="^[A-Za-z_][A-Za-z0-9_.]*$"),
+    ] = None
+    output_name: Annotated[
+        str | None,
+        Field(alias="outputName", max_length=128, min_length=1, pattern="^[A-Za-z_][A-Za-z0-9_.]*$"),
+    ] = None
+    hidden_layers: Annotated[list[int] | None, Field(alias="hiddenLayers", max_length=256)] = None
+    batch_size: Annotated[int | None, Field(alias="batchSize", ge=1, le=65536)] = None
+    fuse: bool | None = None
+    metadata: Annotated[dict[str, str] | None, Field(max_length=64)] = None
 
 
 class HistoryAdvanced(Model):
@@ -313,18 +318,6 @@ class LoadVersionRequest(Model):
     ]
 
 
-class ModelImportConversionRequested(Model):
-    """
-    An upload is to be converted before it becomes a model version.
-    """
-
-    import_id: Annotated[
-        str, Field(alias="importId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
-    ]
-    tenant: str
-    spec: ConvertSpec
-
-
 class ModelVersionLoaded(Model):
     """
     Inference verified, loaded and warmed a model version: it answers from now on.
@@ -413,18 +406,6 @@ class PipelineCancelled(Model):
     stage: str
 
 
-class PipelineConversionRequested(Model):
-    """
-    A pipeline has a trained model that is to be converted.
-    """
-
-    pipeline_id: Annotated[
-        str,
-        Field(alias="pipelineId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
-    ]
-    spec: ConvertSpec
-
-
 class PipelineDatasetRequested(Model):
     """
     A pipeline needs a dataset version made by a recipe generator (an equal one is reused).
@@ -460,6 +441,7 @@ class PipelineRegistrationRequested(Model):
         str,
         Field(alias="pipelineId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
     ]
+    by: str | None = None
     model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
     version: Annotated[
         str | None, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")
@@ -599,6 +581,24 @@ class PolicySpec(Model):
             description="Whether models with pickles may be registered, as bytes that are never loaded.",
         ),
     ] = None
+
+
+class Calibration(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    files: Annotated[list[ArtifactRef], Field(max_length=100, min_length=1)]
+    column: Annotated[str | None, Field(max_length=255, min_length=1)] = None
+    samples: Annotated[int | None, Field(ge=1, le=4096)] = None
+
+
+class Quantization(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    mode: Literal["int8_dynamic", "int8_static", "float16"]
+    calibration: Calibration | None = None
+    agreement_min: Annotated[float | None, Field(alias="agreementMin", ge=0.0, le=1.0)] = None
 
 
 class RenewRequest(Model):
@@ -983,6 +983,21 @@ class ConversionJobSucceeded(Model):
     result: JobResult
 
 
+class ConvertSpec(Model):
+    request_id: Annotated[
+        str | None,
+        Field(alias="requestId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ] = None
+    source: Source
+    format: Literal["onnx"]
+    opset: Annotated[int, Field(ge=13, le=18)]
+    tag: Annotated[str, Field(max_length=64, min_length=1)]
+    signature: Annotated[str, Field(max_length=64, min_length=1)]
+    tolerance: Annotated[float, Field(gt=0.0, le=1.0)]
+    graph: GraphOptions | None = None
+    quantization: Quantization | None = None
+
+
 class DatasetVersionFailed(Model):
     """
     A dataset version could not be made.
@@ -1072,6 +1087,18 @@ class LoadVersionReply(Model):
     outputs: list[ServedTensor] | None = None
 
 
+class ModelImportConversionRequested(Model):
+    """
+    An upload is to be converted before it becomes a model version.
+    """
+
+    import_id: Annotated[
+        str, Field(alias="importId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    tenant: str
+    spec: ConvertSpec
+
+
 class ModelVersionLoadFailed(Model):
     """
     Inference refused or failed to load a model version.
@@ -1158,6 +1185,18 @@ class ModelVersionVerificationFailed(Model):
     ordinal: Annotated[int, Field(ge=1)]
     where: Literal["registry", "inference"]
     error: WireError
+
+
+class PipelineConversionRequested(Model):
+    """
+    A pipeline has a trained model that is to be converted.
+    """
+
+    pipeline_id: Annotated[
+        str,
+        Field(alias="pipelineId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    spec: ConvertSpec
 
 
 class PipelineFailed(Model):

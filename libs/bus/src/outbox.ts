@@ -25,7 +25,7 @@ export type OutboxMessage = {
 export type Outbox = {
   /**
    * Adds a fact to the open transaction; the relay publishes it after the commit, in order within its aggregate.
-   * `tenant` says whose fact it is, so that webhooks of that tenant get it. Returns the message id. Asserts that the data
+   * `owner` says whose fact it is: webhooks of that tenant get it, and those who act on it act for that tenant. Returns the message id. Asserts that the data
    * fit the event's schema and MAX_PAYLOAD_BYTES.
    */
   append<E extends EventDefinition>(
@@ -33,7 +33,7 @@ export type Outbox = {
     event: E,
     aggregateId: string,
     data: EventData<E>,
-    options?: { tenant?: string },
+    owner: { tenant: string },
   ): Promise<string>;
   /** Adds any other message, such as a job, under a subject of a declared stream. */
   appendMessage(tx: Executor, message: OutboxMessage): Promise<string>;

@@ -82,7 +82,7 @@ function consume(durable: string, apply: (n: number) => Promise<void> | void, ma
 }
 
 const append = (aggregateId: string, n: number) =>
-  database.transaction((tx) => outbox.append(tx, Counted, aggregateId, { n }));
+  database.transaction((tx) => outbox.append(tx, Counted, aggregateId, { n }, { tenant: 'acme' }));
 
 describe('outbox and consumer', () => {
   test('facts arrive in order within their aggregate, also while NATS restarts', async () => {
@@ -113,7 +113,7 @@ describe('outbox and consumer', () => {
     consume('rollback', (n) => void (n === 2_000 && seen.push(n)));
     await expect(
       database.transaction(async (tx) => {
-        await outbox.append(tx, Counted, newId(), { n: 2_000 });
+        await outbox.append(tx, Counted, newId(), { n: 2_000 }, { tenant: 'acme' });
         throw new Error('changed my mind');
       }),
     ).rejects.toThrow('changed my mind');

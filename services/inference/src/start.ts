@@ -7,6 +7,7 @@ import {
   createLogger,
   createMetrics,
   loadConfig,
+  PLATFORM_TENANT,
   startTracing,
 } from '@millrace/service-kit';
 import { createStorage } from '@millrace/storage';
@@ -92,7 +93,8 @@ export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & 
       event: ModelVersionRegistered,
       durable: 'inference-model-version-registered',
       prepare: (event) => models.prepare(event),
-      apply: (tx, event, outcome) => models.announce(tx, event, outcome),
+      apply: (tx, event, outcome, { tenant = PLATFORM_TENANT }) =>
+        models.announce(tx, event, outcome, { tenant }),
     },
   );
   const batchRunner = await batch.start(serving.runChunk, fronts);

@@ -120,7 +120,9 @@ describe('events', () => {
       requestId: modelId,
     };
     await serving.database.transaction(async (tx) => {
-      await createOutbox(busTables, 'registry').append(tx, Registered, modelVersionId, data);
+      await createOutbox(busTables, 'registry').append(tx, Registered, modelVersionId, data, {
+        tenant: 'acme',
+      });
     });
     const relay = createOutboxRelay({
       database: serving.database,

@@ -21,6 +21,7 @@ import {
 import { blobKey } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
+import { callers } from './support/principals.ts';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack, upload } from './support/registry-stack.ts';
 
@@ -29,7 +30,7 @@ const other = readFileSync(new URL('./fixtures/other.onnx', import.meta.url));
 const WEIGHTS = 'ab'.repeat(32);
 const MACHINE = { cpu: 'a processor', classDigest: '56'.repeat(32), threads: { intra: 2, inter: 1 } };
 
-type Fact = { subject: string; data: Record<string, unknown> };
+type Fact = { subject: string; tenant: string | undefined; data: Record<string, unknown> };
 
 let stack: RegistryStack;
 let origin: string;
@@ -40,7 +41,8 @@ beforeAll(async () => {
   origin = stack.registry.origin;
   stack.bus.nc.subscribe('millrace.evt.>', {
     callback: (_error, message) => {
-      facts.push({ subject: message.subject, data: message.json() });
+      const tenant = message.headers?.get('millrace-tenant');
+      facts.push({ subject: message.subject, tenant, data: message.json() });
     },
   });
 });
@@ -56,10 +58,14 @@ async function store(path: string, bytes: Uint8Array): Promise<ArtifactRef> {
 type Request = Parameters<typeof publish>[0];
 
 /** Publishes what the orchestrator would, with the headers of its outbox. */
-async function publish(data: Record<string, unknown> & { pipelineId: string }): Promise<void> {
+async function publish(
+  data: Record<string, unknown> & { pipelineId: string },
+  tenant?: string,
+): Promise<void> {
   const values = headers();
   values.set('ce-id', newId());
   values.set('ce-subject', data.pipelineId);
+  if (tenant !== undefined) values.set('millrace-tenant', tenant);
   await stack.bus.js.publish(PipelineRegistrationRequested.subject, JSON.stringify(data), {
     headers: values,
   });
@@ -100,8 +106,8 @@ async function request(changes: Record<string, unknown> = {}, graph: Uint8Array 
   };
 }
 
-async function register(data: Request): Promise<Fact> {
-  await publish(data);
+async function register(data: Request, tenant?: string): Promise<Fact> {
+  await publish(data, tenant);
   return eventually(async () => {
     const [fact] = [
       ...factsOf(ModelVersionRegistered, data.pipelineId),
@@ -111,6 +117,43 @@ async function register(data: Request): Promise<Fact> {
     return fact;
   });
 }
+
+describe('what a pipeline makes belongs to whom started it', () => {
+  test('its model is of that tenant, and who started it cannot be the one who approves it', async () => {
+    const writer = ['models:read', 'models:write', 'models:approve'] as const;
+    const as = await callers(
+      stack,
+      { ada: writer, bob: writer, root: ['admin'], eve: writer },
+      { ada: 'acme', bob: 'acme', root: 'acme' },
+    );
+    const fact = await register(await request({ model: 'trained', by: 'ada' }), 'acme');
+    expect(fact).toMatchObject({ tenant: 'acme', data: { model: 'trained', version: 'v1' } });
+    const path = '/v1/models/trained/versions/v1';
+    expect((await as.ada('GET', path)).body).toMatchObject({ createdBy: 'ada' });
+    expect((await as.eve('GET', path)).body).toMatchObject({ code: 'model_not_found' });
+
+    await as.root('PUT', '/v1/models/trained/policy', { approvalsRequired: { production: 1 } });
+    const promote = () => as.bob('POST', `${path}/stage`, { stage: 'production' });
+    const approve = (by: typeof as.ada) => by('POST', `${path}/approvals`, { stage: 'production' });
+    await approve(as.ada);
+    expect((await promote()).body).toMatchObject({
+      code: 'approval_required',
+      detail: expect.stringMatching(/by people other than ada/),
+    });
+    await approve(as.bob);
+    expect((await promote()).status).toBe(200);
+  });
+
+  test('a refusal is a fact of that tenant too', async () => {
+    const conversionMeta = { parity: { maxAbsDiff: 1, tolerance: 1e-4 } };
+    const fact = await register(await request({ conversionMeta, by: 'ada' }), 'acme');
+    expect(fact).toMatchObject({
+      subject: ModelVersionRejected.subject,
+      tenant: 'acme',
+      data: { error: { code: 'parity_failed' } },
+    });
+  });
+});
 
 describe('a pipeline registers what it made', () => {
   test('verified, signed, with provenance and meta about the same digests', async () => {

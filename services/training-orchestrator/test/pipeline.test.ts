@@ -33,6 +33,7 @@ const submit = async () =>
   (
     await harness.pipelines.submit({
       tenant: 'default',
+      by: 'ada',
       recipe: 'counting',
       params: { epochs: 2 },
       pool: 'cpu',
@@ -105,6 +106,7 @@ describe('a pipeline', () => {
     });
     expect(asked).toMatchObject({
       pipelineId: id,
+      by: 'ada',
       weightsDigest: digest('6'),
       graphDigests: { frozenGraph: digest('7'), onnx: digest('8') },
     });
@@ -171,6 +173,7 @@ describe('a pipeline', () => {
   ])('is refused for %s', async (_what, change, code, message) => {
     const request = {
       tenant: 'default',
+      by: 'ada',
       recipe: 'counting',
       params: {},
       pool: 'cpu' as const,

@@ -21,6 +21,8 @@ export const PipelineRegistrationRequested = defineEvent({
   doc: 'A pipeline has a converted model that is to be verified, signed and registered.',
   data: Type.Object({
     pipelineId: Uuid,
+    /** The principal that started the pipeline, and so is the registrant. */
+    by: Type.Optional(Type.String()),
     model: Name,
     version: Type.Optional(Name),
     framework: Type.Literal('onnx'),

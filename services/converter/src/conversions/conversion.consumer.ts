@@ -8,9 +8,7 @@ import {
 } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import type { JobRow, JobService } from '@millrace/jobs';
-
-/** Pipelines belong to this tenant until they carry one of their own. */
-const PIPELINE_TENANT = 'default';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 
 export type ConversionConsumerDeps = ConsumerDeps & {
   jobs: JobService;
@@ -32,8 +30,13 @@ function pipelineKey(pipelineId: string): string {
   return `pipeline:${pipelineId}`;
 }
 
-function jobOfPipeline(tx: Executor, jobs: JobService, pipelineId: string): Promise<JobRow | undefined> {
-  return jobs.repository.findByIdempotencyKey(tx, PIPELINE_TENANT, pipelineKey(pipelineId));
+function jobOfPipeline(
+  tx: Executor,
+  jobs: JobService,
+  tenant: string,
+  pipelineId: string,
+): Promise<JobRow | undefined> {
+  return jobs.repository.findByIdempotencyKey(tx, tenant, pipelineKey(pipelineId));
 }
 
 function startRequests(deps: ConversionConsumerDeps): Pull {
@@ -41,17 +44,17 @@ function startRequests(deps: ConversionConsumerDeps): Pull {
   return startConsumer(deps, {
     event: PipelineConversionRequested,
     durable: 'converter-pipeline-conversion-requested',
-    apply: async (tx, data, _prepared, info) => {
+    apply: async (tx, data, _prepared, { messageId, tenant = PLATFORM_TENANT }) => {
       const spec = { ...data.spec, requestId: data.pipelineId };
-      const before = await jobOfPipeline(tx, jobs, data.pipelineId);
+      const before = await jobOfPipeline(tx, jobs, tenant, data.pipelineId);
       if (before !== undefined && !isTerminal(before.state)) return;
       // a pipeline that asks again after its conversion ended wants another one
       const key = pipelineKey(data.pipelineId);
       await jobs.create(tx, {
         spec,
         pool: 'cpu',
-        tenant: PIPELINE_TENANT,
-        idempotencyKey: before === undefined ? key : `${key}:${info.messageId}`,
+        tenant,
+        idempotencyKey: before === undefined ? key : `${key}:${messageId}`,
       });
     },
   });
@@ -79,8 +82,8 @@ function startCancellations(deps: ConversionConsumerDeps): Pull {
   return startConsumer(deps, {
     event: PipelineCancelled,
     durable: 'converter-pipeline-cancelled',
-    apply: async (tx, data) => {
-      const job = await jobOfPipeline(tx, jobs, data.pipelineId);
+    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) => {
+      const job = await jobOfPipeline(tx, jobs, tenant, data.pipelineId);
       if (job === undefined || isTerminal(job.state)) return;
       const cancelled = await jobs.cancelIn(tx, job.id);
       if (cancelled.state === 'cancelling') deps.hintCancel(job.id);

@@ -1,6 +1,7 @@
 import type { ConsumerDeps, Outbox, Pull } from '@millrace/bus';
 import { startConsumer } from '@millrace/bus';
 import { DatasetVersionFailed, isAppError, PipelineDatasetRequested } from '@millrace/contracts';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { VersionService } from './version.service.ts';
 
 /** Makes or reuses the version that a pipeline asks for; a request that cannot be met is answered with the reason. */
@@ -10,10 +11,10 @@ export function startVersionConsumer(
   return startConsumer(deps, {
     event: PipelineDatasetRequested,
     durable: 'datasets-pipeline-dataset-requested',
-    apply: async (tx, data) => {
+    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) => {
       try {
         await deps.versions.generate(tx, {
-          tenant: 'default',
+          tenant,
           name: data.name,
           recipe: data.recipe,
           params: data.params,
@@ -21,12 +22,18 @@ export function startVersionConsumer(
         });
       } catch (error) {
         if (!isAppError(error) || error.retryable) throw error;
-        await deps.outbox.append(tx, DatasetVersionFailed, data.pipelineId, {
-          datasetId: data.pipelineId,
-          versionId: data.pipelineId,
-          requestId: data.pipelineId,
-          error: { code: error.code, message: error.message },
-        });
+        await deps.outbox.append(
+          tx,
+          DatasetVersionFailed,
+          data.pipelineId,
+          {
+            datasetId: data.pipelineId,
+            versionId: data.pipelineId,
+            requestId: data.pipelineId,
+            error: { code: error.code, message: error.message },
+          },
+          { tenant },
+        );
       }
     },
   });

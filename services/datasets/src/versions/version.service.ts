@@ -179,12 +179,18 @@ export function createVersionService(options: VersionServiceOptions) {
       if (failed === undefined) return;
       const requests = await datasets.requests(tx, failed.id);
       for (const requestId of requests.length === 0 ? [undefined] : requests) {
-        await outbox.append(tx, DatasetVersionFailed, failed.id, {
-          datasetId: failed.datasetId,
-          versionId: failed.id,
-          error,
-          ...(requestId === undefined ? {} : { requestId }),
-        });
+        await outbox.append(
+          tx,
+          DatasetVersionFailed,
+          failed.id,
+          {
+            datasetId: failed.datasetId,
+            versionId: failed.id,
+            error,
+            ...(requestId === undefined ? {} : { requestId }),
+          },
+          { tenant: job.tenant },
+        );
       }
     },
   };

@@ -13,7 +13,7 @@ export type ModelService = {
   /** Loads a version that was registered; a definite refusal is an outcome, a passing fault is thrown. */
   prepare(event: Registered): Promise<LoadOutcome>;
   /** Writes the fact about a load into the outbox. */
-  announce(tx: Executor, event: Registered, outcome: LoadOutcome): Promise<void>;
+  announce(tx: Executor, event: Registered, outcome: LoadOutcome, owner: { tenant: string }): Promise<void>;
 };
 
 /** Faults that may pass: the event is delivered again instead of being answered with load-failed. */
@@ -35,25 +35,19 @@ export function createModelService(deps: { load: LoadVersion; outbox: Outbox }):
         return { error };
       }
     },
-    async announce(tx, event, outcome) {
+    async announce(tx, event, outcome, owner) {
       const { modelVersionId, modelId, model, version, ordinal, packageDigest } = event;
       const request = event.requestId === undefined ? {} : { requestId: event.requestId };
       const about = { modelVersionId, modelId, model, version, ordinal, ...request };
       if ('error' in outcome) {
         const { code, message, retryable } = outcome.error;
-        await outbox.append(tx, ModelVersionLoadFailed, modelVersionId, {
-          ...about,
-          error: { code, message, retryable },
-        });
+        const failed = { ...about, error: { code, message, retryable } };
+        await outbox.append(tx, ModelVersionLoadFailed, modelVersionId, failed, owner);
         return;
       }
       const { loadMs, warmUpMs } = outcome.loaded;
-      await outbox.append(tx, ModelVersionLoaded, modelVersionId, {
-        ...about,
-        packageDigest,
-        loadMs,
-        warmUpMs,
-      });
+      const loaded = { ...about, packageDigest, loadMs, warmUpMs };
+      await outbox.append(tx, ModelVersionLoaded, modelVersionId, loaded, owner);
     },
   };
 }

@@ -2,6 +2,7 @@ import type { Outbox } from '@millrace/bus';
 import { HistoryAdvanced } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import { CHAIN_GENESIS, chainHash, verifyChain } from '@millrace/integrity';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import { and, asc, desc, eq, gt, isNull, sql } from 'drizzle-orm';
 import type { GovernanceTables } from '../governance/governance.table.ts';
 import type { ModelTables } from '../models/model.table.ts';
@@ -95,7 +96,7 @@ export function createChangeLog(tables: Tables, outbox: Outbox) {
           ...(modelVersionId !== undefined && { modelVersionId }),
           ...(version !== undefined && { version }),
         },
-        tenant === undefined ? {} : { tenant },
+        { tenant: tenant ?? PLATFORM_TENANT },
       );
     },
 

@@ -78,12 +78,13 @@ export function createImportService(options: ImportServiceOptions) {
 
   async function failed(tx: Executor, row: ImportRow, error: WireError): Promise<void> {
     await imports.setFailed(tx, row.id, error);
-    await outbox.append(tx, ModelVersionRejected, row.id, {
-      model: row.model,
-      version: row.label,
-      where: 'registration',
-      error,
-    });
+    await outbox.append(
+      tx,
+      ModelVersionRejected,
+      row.id,
+      { model: row.model, version: row.label, where: 'registration', error },
+      { tenant: row.tenant },
+    );
   }
 
   return {
@@ -121,11 +122,17 @@ export function createImportService(options: ImportServiceOptions) {
           metadata: fields.metadata ?? null,
           createdBy: by.id,
         });
-        await outbox.append(tx, ModelImportConversionRequested, row.id, {
-          importId: row.id,
-          tenant: by.tenant,
-          spec: { ...CONVERSION, requestId: row.id, source: { format, files: [...files] } },
-        });
+        await outbox.append(
+          tx,
+          ModelImportConversionRequested,
+          row.id,
+          {
+            importId: row.id,
+            tenant: by.tenant,
+            spec: { ...CONVERSION, requestId: row.id, source: { format, files: [...files] } },
+          },
+          { tenant: by.tenant },
+        );
         return row;
       }),
 

@@ -11,8 +11,7 @@ import type { ReadyRegistration } from './registration.service.ts';
 import type { SigningKey } from './sign.ts';
 import { signPackage } from './sign.ts';
 
-/** Pipelines belong to this tenant until they carry one of their own. */
-const PIPELINE_TENANT = 'default';
+/** Registrant of pipelines that were started before it was kept by whom. */
 const BY_PIPELINE = 'pipeline';
 
 type Request = EventData<typeof PipelineRegistrationRequested>;
@@ -25,6 +24,7 @@ export async function preparePipelinePackage(
   storage: Storage,
   key: SigningKey,
   request: Request,
+  tenant: string,
 ): Promise<ReadyRegistration> {
   assertParity(request.conversionMeta);
   const onnx = graphFile(request.files);
@@ -46,7 +46,7 @@ export async function preparePipelinePackage(
     meta: { training: request.trainingMeta, conversion: request.conversionMeta },
   });
   return {
-    tenant: PIPELINE_TENANT,
+    tenant,
     model: request.model,
     label: request.version,
     stage: 'development',
@@ -60,7 +60,7 @@ export async function preparePipelinePackage(
     metadata: undefined,
     lineage: lineageOf(request),
     metrics: { training: request.trainingMeta, conversion: request.conversionMeta },
-    by: BY_PIPELINE,
+    by: request.by ?? BY_PIPELINE,
     requestId: request.pipelineId,
   };
 }

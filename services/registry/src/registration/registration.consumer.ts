@@ -3,6 +3,7 @@ import { startConsumer } from '@millrace/bus';
 import type { EventData, WireError } from '@millrace/contracts';
 import { isAppError, ModelVersionRejected, PipelineRegistrationRequested } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
 import { preparePipelinePackage } from './pipeline-package.ts';
 import type { ReadyRegistration, RegistrationService } from './registration.service.ts';
@@ -27,13 +28,13 @@ export function startRegistrationConsumer(deps: RegistrationConsumerDeps): Pull 
     event: PipelineRegistrationRequested,
     durable: 'registry-pipeline-registration-requested',
     prepare: (data, info) => prepare(deps, data, info),
-    apply: (tx, data, prepared) => apply(deps, tx, data, prepared),
+    apply: (tx, data, prepared, info) => apply(deps, tx, data, prepared, info),
   });
 }
 
 async function prepare(deps: RegistrationConsumerDeps, data: Request, info: MessageInfo): Promise<Prepared> {
   try {
-    return { ready: await preparePipelinePackage(deps.storage, deps.key, data) };
+    return { ready: await preparePipelinePackage(deps.storage, deps.key, data, tenantOf(info)) };
   } catch (error) {
     return { refused: refusal(error, info.delivery) };
   }
@@ -44,14 +45,15 @@ async function apply(
   tx: Executor,
   data: Request,
   prepared: Prepared,
+  info: MessageInfo,
 ): Promise<void> {
-  if ('refused' in prepared) return reject(deps, tx, data, prepared.refused);
+  if ('refused' in prepared) return reject(deps, tx, data, prepared.refused, info);
   try {
     await deps.registrations.register(tx, prepared.ready);
   } catch (error) {
     // a conflict is found before anything is written, so the transaction can still carry the answer
     if (!isAppError(error) || error.retryable) throw error;
-    await reject(deps, tx, data, refusal(error, DELIVERIES_BEFORE_REFUSAL));
+    await reject(deps, tx, data, refusal(error, DELIVERIES_BEFORE_REFUSAL), info);
   }
 }
 
@@ -60,15 +62,24 @@ async function reject(
   tx: Executor,
   data: Request,
   error: WireError,
+  info: MessageInfo,
 ): Promise<void> {
-  await outbox.append(tx, ModelVersionRejected, data.pipelineId, {
-    model: data.model,
-    ...(data.version === undefined ? {} : { version: data.version }),
-    requestId: data.pipelineId,
-    where: 'registration',
-    error,
-  });
+  await outbox.append(
+    tx,
+    ModelVersionRejected,
+    data.pipelineId,
+    {
+      model: data.model,
+      ...(data.version === undefined ? {} : { version: data.version }),
+      requestId: data.pipelineId,
+      where: 'registration',
+      error,
+    },
+    { tenant: tenantOf(info) },
+  );
 }
+
+const tenantOf = ({ tenant = PLATFORM_TENANT }: MessageInfo): string => tenant;
 
 /** The final answer for an error; rethrows one that another delivery may cure. */
 export function refusal(error: unknown, delivery: number): WireError {

@@ -55,11 +55,13 @@ export function createVerificationReporter(options: {
     if (isQuiet(key)) return;
     try {
       await database.transaction((tx) =>
-        outbox.append(tx, ModelVersionVerificationFailed, ids.modelVersionId, {
-          ...ids,
-          where,
-          error: { code, message },
-        }),
+        outbox.append(
+          tx,
+          ModelVersionVerificationFailed,
+          ids.modelVersionId,
+          { ...ids, where, error: { code, message } },
+          { tenant: found.model.tenant },
+        ),
       );
     } catch (error) {
       told.delete(key);

@@ -71,6 +71,7 @@ export function pipelineRoutes({ database, pipelineRows, pipelines }: PipelineRo
         const key = request.headers['idempotency-key'];
         const { pipeline, isNew } = await pipelines.submit({
           tenant: request.principal.tenant,
+          by: request.principal.id,
           recipe,
           params,
           pool,

@@ -36,6 +36,8 @@ const BESIDE_PACKAGE = new Set(['meta.json', 'conversion.json', 'samples.npz']);
 
 export type PipelineInput = {
   tenant: string;
+  /** The principal that asks for it. */
+  by: string;
   recipe: string;
   params: Record<string, unknown>;
   pool: WorkerPool;
@@ -108,6 +110,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
       const row = await pipelines.insert(tx, {
         id,
         tenant: input.tenant,
+        createdBy: input.by,
         request,
         requestSha256,
         idempotencyKey: input.idempotencyKey ?? null,
@@ -231,6 +234,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
         {
           pipelineId: row.id,
           model: row.request.model,
+          ...(row.createdBy === null ? {} : { by: row.createdBy }),
           ...(row.request.version === undefined ? {} : { version: row.request.version }),
           framework: 'onnx',
           files: packageFiles([...training.result.files, ...data.result.files]),

@@ -29,6 +29,8 @@ export function createPipelineTable<Name extends string>(schema: PgSchema<Name>)
     {
       id: uuid().primaryKey(),
       tenant: text().notNull().default('default'),
+      /** The principal that started it: who registers what comes of it. Null for those of before this was kept. */
+      createdBy: text('created_by'),
       state: text().$type<PipelineState>().notNull().default('running'),
       stage: text().$type<PipelineStage>().notNull().default('dataset'),
       request: jsonb().$type<PipelineRequest>().notNull(),

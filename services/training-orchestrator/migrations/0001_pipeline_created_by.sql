@@ -1,0 +1,1 @@
+ALTER TABLE "training"."pipelines" ADD COLUMN "created_by" text;

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { type CpuBuild, hasCpuWheel } from './cpu-wheels.ts';
 import { withFolderLock } from './folder-lock.ts';
 import { folderSize } from './folder-size.ts';
 import { REPOSITORY_ROOT } from './home.ts';
@@ -43,6 +44,11 @@ export const ENVIRONMENTS = {
   'peer-ray': 'tests/load/peers/requirements-ray.txt',
 } as const;
 
+/** Environments with a smaller lock for machines that have the package's own CPU build on disk. */
+const CPU_BUILDS: Partial<Record<string, CpuBuild>> = {
+  torch: { wheel: 'torch', lock: 'services/training-worker/requirements-torch-cpu.txt' },
+};
+
 /** Name of a Python environment. */
 export type EnvironmentName = keyof typeof ENVIRONMENTS;
 
@@ -71,8 +77,10 @@ export async function ensureEnvironment(
   env: NodeJS.ProcessEnv,
 ): Promise<Environment> {
   const folder = join(root, name);
-  const requirements = join(REPOSITORY_ROOT, ENVIRONMENTS[name]);
   const python = await pythonOf(root, env);
+  const cpu = CPU_BUILDS[name];
+  const lock = cpu && hasCpuWheel(cpu.wheel, python, env) ? cpu.lock : ENVIRONMENTS[name];
+  const requirements = join(REPOSITORY_ROOT, lock);
   const digest = digestOf(readLock(name, requirements), python);
   const ready = (elapsedMs: number): Environment | null => {
     const stamp = readStamp(folder);

@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
+import { hasCpuWheel } from '../src/cpu-wheels.ts';
 import { ensureEnvironment, environmentsRoot, findPython } from '../src/index.ts';
 import { uvEnvironment } from '../src/python-env.ts';
 
@@ -49,4 +50,18 @@ test("uv gets pip's folder of wheels and index, unless it has its own", () => {
     UV_DEFAULT_INDEX: 'https://index.example/simple',
   });
   expect(uvEnvironment({ ...pip, UV_FIND_LINKS: '/mine' }).UV_FIND_LINKS).toBe('/mine');
+});
+
+test('the CPU build of a package is found by name and Python, in the folders that uv would look into', () => {
+  const wheels = join(folder, 'wheels');
+  mkdirSync(wheels);
+  writeFileSync(join(wheels, 'torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl'), '');
+  writeFileSync(join(wheels, 'torchvision-0.28.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl'), '');
+  writeFileSync(join(wheels, 'torch-2.13.0-cp312-cp312-manylinux_2_28_x86_64.whl'), '');
+  const found = (version: string, env: NodeJS.ProcessEnv) => hasCpuWheel('torch', { version }, env);
+  expect(found('3.11.2', { PIP_FIND_LINKS: `/nowhere ${wheels}` })).toBe(true);
+  expect(found('3.11.2', { UV_FIND_LINKS: `https://wheels.example,file://${wheels}` })).toBe(true);
+  expect(found('3.12.1', { PIP_FIND_LINKS: wheels })).toBe(false);
+  expect(found('3.11.2', { UV_FIND_LINKS: '/nowhere', PIP_FIND_LINKS: wheels })).toBe(false);
+  expect(found('3.11.2', {})).toBe(false);
 });

@@ -1,5 +1,6 @@
 import { bundleErrors } from './bundle-errors.ts';
 import { conversionErrors } from './conversion-errors.ts';
+import { datasetErrors } from './dataset-errors.ts';
 import type { ErrorKind } from './error-kind.ts';
 import { identityErrors } from './identity-errors.ts';
 import { modelFileErrors } from './model-file-errors.ts';
@@ -292,18 +293,7 @@ export const errorCatalog = {
     doc: 'The batch job has no results: it has not succeeded; its state says where it stands.',
   },
   // Datasets, training, conversion
-  dataset_not_found: { status: 404, retryable: false, doc: 'No dataset has this id or name.' },
-  dataset_version_not_found: { status: 404, retryable: false, doc: 'The dataset has no such version.' },
-  dataset_not_ready: {
-    status: 409,
-    retryable: true,
-    doc: 'The dataset version is still being made or failed.',
-  },
-  dataset_unusable: {
-    status: 422,
-    retryable: false,
-    doc: 'The recipe cannot train on this dataset; the message gives the reason.',
-  },
+  ...datasetErrors,
   unknown_recipe: {
     status: 422,
     retryable: false,

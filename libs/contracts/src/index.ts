@@ -10,7 +10,7 @@ export { HistoryAdvanced, ModelVersionRefused } from './events/history.ts';
 export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
 export type { JobEvents } from './events/job.ts';
 export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';
-export { ModelImportConversionRequested } from './events/model-import.ts';
+export { ModelImportAbandoned, ModelImportConversionRequested } from './events/model-import.ts';
 export {
   ModelVersionLoaded,
   ModelVersionLoadFailed,
@@ -43,6 +43,23 @@ export {
 } from './governance/policy.ts';
 export { isValidName, newId } from './ids.ts';
 export { GraphOptions, Quantization } from './jobs/conversion-options.ts';
+export {
+  BucketSource,
+  ColumnRule,
+  ColumnType,
+  DataFormat,
+  FolderSource,
+  HttpPaging,
+  HttpSource,
+  HuggingFaceSource,
+  IngestOptions,
+  IngestSource,
+  QualityPolicy,
+  SourceIngestSpec,
+  SplitRule,
+  UploadSource,
+  VectorRule,
+} from './jobs/ingest.ts';
 export {
   isTerminal,
   JobKind,

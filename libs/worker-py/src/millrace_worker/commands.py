@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from millrace_worker.contracts.models import ArtifactRef, ClaimedJob, ConvertSpec, IngestSpec, TrainSpec
+from millrace_worker.contracts.models import ArtifactRef, ClaimedJob, ConvertSpec, IngestSpec, SourceIngestSpec, TrainSpec
 from millrace_worker.errors import MillraceError
 
 # What a failure is called when the child names no known code.
@@ -62,6 +62,15 @@ def _plan(job: ClaimedJob, folders: Folders) -> Plan:
                     "type": "train", "jobId": job.job_id, "recipe": train.recipe, "params": train.params,
                     "datasetDir": str(folders.input),
                     "workDir": str(folders.work), "resumeDir": None,
+                },
+            )  # fmt: skip
+        case "ingest" if "source" in job.spec:
+            foreign = SourceIngestSpec.model_validate(job.spec)
+            return Plan(
+                foreign.files,
+                {
+                    "type": "ingest", "jobId": job.job_id, "spec": job.spec,
+                    "inputDir": str(folders.input), "workDir": str(folders.work),
                 },
             )  # fmt: skip
         case "ingest":

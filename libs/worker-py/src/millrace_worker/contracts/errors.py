@@ -269,7 +269,7 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "unknown_format": ErrorKind(
         422,
         False,
-        "The files are no model of a kind that is taken: ONNX, SavedModel, .keras, TF.js graph or layers model.",
+        "The format of a file cannot be told by its name, or no reader of this name is installed; set format.type.",
     ),
     "invalid_archive": ErrorKind(
         422,
@@ -282,6 +282,17 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         "The archive is over a bound on its files, their bytes or how far they expand; the message gives both numbers.",
     ),
     "import_not_found": ErrorKind(404, False, "No import of a model has this id."),
+    "import_not_open": ErrorKind(
+        409, False, "The import is over, so it cannot be cancelled; its state says how it ended."
+    ),
+    "import_cancelled": ErrorKind(
+        409, False, "The import was cancelled before it made a version; upload the files again."
+    ),
+    "import_timeout": ErrorKind(
+        504,
+        True,
+        "The upload was not converted within MILLRACE_IMPORT_TIMEOUT_SECONDS; see that a conversion worker runs, then upload again.",
+    ),
     "unsupported_input": ErrorKind(
         422, False, "An input of the model is not a dense tensor of a servable type; the message names it."
     ),
@@ -373,6 +384,55 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "dataset_not_ready": ErrorKind(409, True, "The dataset version is still being made or failed."),
     "dataset_unusable": ErrorKind(
         422, False, "The recipe cannot train on this dataset; the message gives the reason."
+    ),
+    "dataset_rejected": ErrorKind(
+        422,
+        False,
+        "The policy of the dataset refuses what the quality report found; mend the rows it names, or let the policy drop them or warn.",
+    ),
+    "source_not_allowed": ErrorKind(
+        403,
+        False,
+        "The operator of the analysis worker does not allow this folder, bucket or name of credentials; ask for an entry in MILLRACE_SOURCES_FILE.",
+    ),
+    "url_not_allowed": ErrorKind(
+        400,
+        False,
+        "An address of a source, or one that it redirects to, is private or not HTTP; use a public one, or ask the operator to allow its network in MILLRACE_SOURCES_FILE.",
+    ),
+    "source_not_found": ErrorKind(
+        422,
+        False,
+        "The source has no such file, bucket, repository, revision or split; the message names it.",
+    ),
+    "source_empty": ErrorKind(
+        422, False, "The source has no file, or its files have no row; check the prefix."
+    ),
+    "source_unavailable": ErrorKind(
+        503,
+        True,
+        "The source does not answer, answers with an error of its own, or refuses the credentials; the message says which.",
+    ),
+    "source_incomplete": ErrorKind(
+        422, True, "The source sent fewer or more bytes than it said; it is tried again."
+    ),
+    "ingest_limit_exceeded": ErrorKind(
+        422,
+        False,
+        "The data are over a bound of the analysis worker (bytes, expanded bytes, files, rows, columns, nesting, memory); the message names it and its value.",
+    ),
+    "malformed_data": ErrorKind(
+        422, False, "A file is not as its format demands; the message names the file and the row."
+    ),
+    "schema_mismatch": ErrorKind(
+        422,
+        False,
+        "A file has other columns than the first, or a declared column is missing; the message names both.",
+    ),
+    "unsafe_data": ErrorKind(
+        422,
+        False,
+        "A file would run code or read other files: pickled objects, external links or storage of HDF5; write it without.",
     ),
     "unknown_recipe": ErrorKind(422, False, "No recipe has this name; the message lists those there are."),
     "invalid_params": ErrorKind(

@@ -37,6 +37,15 @@ class BucketRange(Model):
     version: str
 
 
+class BucketSource(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["bucket"]
+    uri: Annotated[str, Field(max_length=1024, pattern="^(s3|gs|az)://[^/]+(/.*)?$")]
+    credentials: Annotated[str | None, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")] = None
+
+
 class CheckpointFile(Model):
     path: Annotated[str, Field(max_length=512, min_length=1)]
     key: Annotated[str, Field(max_length=1024, min_length=1)]
@@ -58,6 +67,20 @@ class ClaimRequest(Model):
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
     worker_id: Annotated[str, Field(alias="workerId", max_length=128, min_length=1)]
+
+
+class ColumnRule(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: Annotated[str, Field(max_length=255, min_length=1)]
+    type: Literal["bool", "int64", "float64", "string", "timestamp", "vector"] | None = None
+    size: Annotated[int | None, Field(ge=1, le=1048576)] = None
+    is_required: Annotated[bool | None, Field(alias="isRequired")] = None
+    minimum: float | None = None
+    maximum: float | None = None
+    sum_minimum: Annotated[float | None, Field(alias="sumMinimum")] = None
+    sum_maximum: Annotated[float | None, Field(alias="sumMaximum")] = None
 
 
 class ConversionJobCancelled(Model):
@@ -107,6 +130,7 @@ class ConversionJobStarted(Model):
     attempt: int
     fence: int
     worker_id: Annotated[str, Field(alias="workerId")]
+    spec: dict[str, Any] | None = None
 
 
 class Source(Model):
@@ -118,6 +142,17 @@ class Source(Model):
     ] = None
     format: Literal["saved_model", "keras", "tfjs_graph", "weights"] | None = None
     files: Annotated[list[ArtifactRef], Field(max_length=10000, min_length=1)]
+
+
+class DataFormat(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["csv", "json", "jsonl", "hdf5", "npy", "npz", "parquet", "custom"] | None = None
+    delimiter: Annotated[str | None, Field(max_length=1, min_length=1)] = None
+    records: Annotated[str | None, Field(max_length=256, min_length=1)] = None
+    group: Annotated[str | None, Field(max_length=256, min_length=1)] = None
+    reader: Annotated[str | None, Field(max_length=100, pattern="^[A-Za-z0-9._-]+$")] = None
 
 
 class DatasetInput(Model):
@@ -168,6 +203,14 @@ class FenceRequest(Model):
     fence: Annotated[int, Field(ge=1)]
 
 
+class FolderSource(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["folder"]
+    path: Annotated[str, Field(max_length=1024, min_length=1)]
+
+
 class GraphOptions(Model):
     model_config = ConfigDict(
         extra="forbid",
@@ -210,6 +253,35 @@ class HistoryAdvanced(Model):
         ),
     ] = None
     version: str | None = None
+
+
+class HttpPaging(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    parameter: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+    first: Annotated[int | None, Field(ge=0)] = None
+    pages_max: Annotated[int | None, Field(alias="pagesMax", ge=1, le=100000)] = None
+
+
+class HttpSource(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["http"]
+    url: Annotated[str, Field(max_length=2048, pattern="^https?://")]
+    paging: HttpPaging | None = None
+
+
+class HuggingFaceSource(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["hugging_face"]
+    repository: Annotated[str, Field(max_length=200, pattern="^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)?$")]
+    revision: Annotated[str | None, Field(max_length=200, pattern="^[A-Za-z0-9._/-]+$")] = None
+    split: Annotated[str | None, Field(max_length=100, pattern="^[A-Za-z0-9._-]+$")] = None
+    credentials: Annotated[str | None, Field(pattern="^[a-z0-9][a-z0-9._-]{0,63}$")] = None
 
 
 class IngestJobCancelled(Model):
@@ -259,6 +331,7 @@ class IngestJobStarted(Model):
     attempt: int
     fence: int
     worker_id: Annotated[str, Field(alias="workerId")]
+    spec: dict[str, Any] | None = None
 
 
 class IngestSpec(Model):
@@ -583,6 +656,20 @@ class PolicySpec(Model):
     ] = None
 
 
+class QualityPolicy(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["reject", "drop", "warn"] | None = None
+    missing: Literal["reject", "drop", "warn"] | None = None
+    range: Literal["reject", "drop", "warn"] | None = None
+    dimension: Literal["reject", "drop", "warn"] | None = None
+    duplicate: Literal["reject", "drop", "warn"] | None = None
+    outlier: Literal["reject", "drop", "warn"] | None = None
+    imbalance: Literal["reject", "warn"] | None = None
+    leak: Literal["reject", "warn"] | None = None
+
+
 class Calibration(Model):
     model_config = ConfigDict(
         extra="forbid",
@@ -621,6 +708,7 @@ class ResolveVersionRequest(Model):
         str | None,
         Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
     ] = None
+    tenant: str | None = None
     model: Annotated[
         str | None, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")
     ] = None
@@ -824,6 +912,15 @@ class ShadowCounts(Model):
     labels_equal: Annotated[int, Field(alias="labelsEqual", ge=0)]
 
 
+class SplitRule(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    seed: Annotated[int, Field(ge=0)]
+    validation: Annotated[float, Field(ge=0.0, le=1.0)]
+    test: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class TensorSummary(Model):
     name: str
     dtype: str
@@ -888,6 +985,7 @@ class TrainingJobStarted(Model):
     attempt: int
     fence: int
     worker_id: Annotated[str, Field(alias="workerId")]
+    spec: dict[str, Any] | None = None
 
 
 class TrainingJobSucceeded(Model):
@@ -903,6 +1001,25 @@ class TrainingJobSucceeded(Model):
     fence: int
     spec: dict[str, Any]
     result: JobResult
+
+
+class UploadSource(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    type: Literal["upload"]
+    version_id: Annotated[
+        str,
+        Field(alias="versionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+
+
+class VectorRule(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: Annotated[str, Field(max_length=255, min_length=1)]
+    prefix: Annotated[str, Field(max_length=255, min_length=1)]
 
 
 class WebhookDisabled(Model):
@@ -1055,6 +1172,18 @@ class IngestJobSucceeded(Model):
     result: JobResult
 
 
+class IngestOptions(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    format: DataFormat | None = None
+    target: Annotated[str | None, Field(max_length=255, min_length=1)] = None
+    columns: Annotated[list[ColumnRule] | None, Field(max_length=4096)] = None
+    vectors: Annotated[list[VectorRule] | None, Field(max_length=64)] = None
+    quality: QualityPolicy | None = None
+    split: SplitRule | None = None
+
+
 class JobView(Model):
     id: Annotated[str, Field(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
     kind: Literal["train", "convert", "ingest"]
@@ -1085,6 +1214,18 @@ class LoadVersionReply(Model):
     warm_up_ms: Annotated[float, Field(alias="warmUpMs", ge=0.0)]
     inputs: list[ServedTensor] | None = None
     outputs: list[ServedTensor] | None = None
+
+
+class ModelImportAbandoned(Model):
+    """
+    Nobody waits for the conversion of an upload any more: the import was cancelled, or its time is over.
+    """
+
+    import_id: Annotated[
+        str, Field(alias="importId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    tenant: str
+    error: WireError
 
 
 class ModelImportConversionRequested(Model):
@@ -1238,6 +1379,7 @@ class PredictionBatch(Model):
             alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
         ),
     ]
+    tenant: str | None = None
     model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
     version: str
     framework: str
@@ -1275,6 +1417,21 @@ class RolloutSpec(Model):
     shadow: RolloutShadow | None = None
     canary: RolloutCanary | None = None
     cache: RolloutCache | None = None
+
+
+class SourceIngestSpec(Model):
+    dataset_id: Annotated[
+        str,
+        Field(alias="datasetId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    version_id: Annotated[
+        str,
+        Field(alias="versionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    tenant: str
+    source: UploadSource | FolderSource | BucketSource | HttpSource | HuggingFaceSource
+    options: IngestOptions
+    files: Annotated[list[ArtifactRef], Field(max_length=1000)]
 
 
 class TrainingJobFailed(Model):
@@ -1317,6 +1474,7 @@ class ResolvedVersion(Model):
     model_id: Annotated[
         str, Field(alias="modelId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
     ]
+    tenant: str | None = None
     model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
     version: Annotated[str, Field(description="The label.")]
     ordinal: Annotated[int, Field(ge=1)]

@@ -53,6 +53,21 @@ export const modelFileErrors = {
     doc: 'The archive is over a bound on its files, their bytes or how far they expand; the message gives both numbers.',
   },
   import_not_found: { status: 404, retryable: false, doc: 'No import of a model has this id.' },
+  import_not_open: {
+    status: 409,
+    retryable: false,
+    doc: 'The import is over, so it cannot be cancelled; its state says how it ended.',
+  },
+  import_cancelled: {
+    status: 409,
+    retryable: false,
+    doc: 'The import was cancelled before it made a version; upload the files again.',
+  },
+  import_timeout: {
+    status: 504,
+    retryable: true,
+    doc: 'The upload was not converted within MILLRACE_IMPORT_TIMEOUT_SECONDS; see that a conversion worker runs, then upload again.',
+  },
   unsupported_input: {
     status: 422,
     retryable: false,

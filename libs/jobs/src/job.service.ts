@@ -185,6 +185,7 @@ export function createJobService(options: JobServiceOptions) {
             attempt: row.attempts,
             fence: row.fence,
             workerId,
+            spec: row.spec,
           },
           { tenant: row.tenant },
         );

@@ -53,6 +53,13 @@ export const ConfigSchema = Type.Object({
     description:
       'Files younger than this are never collected, and what is collected is deleted only this long after; longer than any upload or job takes.',
   }),
+  importTimeoutSeconds: Type.Integer({
+    env: 'MILLRACE_IMPORT_TIMEOUT_SECONDS',
+    default: 1_800,
+    minimum: 1,
+    description:
+      'An upload that is converted first must be a version by then, waiting for a worker included; else it fails with import_timeout and its conversion is stopped.',
+  }),
   signingPublicKeyFile: Type.Optional(
     Type.String({
       env: 'MILLRACE_SIGNING_PUBLIC_KEY_FILE',

@@ -154,6 +154,8 @@ await startService({
       imports: createImportRepository(schema.imports),
       registrations,
       outbox,
+      timeoutMs: config.importTimeoutSeconds * 1_000,
+      logger,
     });
     const uploads = createUploadService({
       database,
@@ -283,7 +285,7 @@ await startService({
         refusals.stop();
         partUploads.stop();
         await Promise.all([consumer.stop(), importConsumers.stop(), rpc.stop(), monitor.stop()]);
-        await trainings.stop();
+        await Promise.all([trainings.stop(), imports.stop()]);
         tracking.stop();
         await mlflowRegistry.stop();
         storage.close();

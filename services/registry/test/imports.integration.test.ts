@@ -108,6 +108,16 @@ describe('a TF.js graph with framework=onnx', () => {
     const done = await ended(path);
     expect(done).toMatchObject({ state: 'registered', format: 'tfjs_graph' });
     expect(done.conversion).toMatch(/^\/v1\/conversions\/[0-9a-f-]{36}$/);
+    await eventually(async () =>
+      expect((await getJson(`${origin}${path}`)).body).toMatchObject({
+        attempts: 1,
+        startedAt: expect.stringMatching(/Z$/),
+      }),
+    );
+    expect(await postJson(`${origin}${path}/cancel`, {})).toMatchObject({
+      status: 409,
+      body: { code: 'import_not_open' },
+    });
     const { body } = await postJson(`${stack.inference?.origin}/predict`, {
       modelId: 'graph',
       features: { image: samples.inputs.slice(0, 32 * 32 * 3) },

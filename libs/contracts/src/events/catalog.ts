@@ -2,7 +2,7 @@ import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
 import { HistoryAdvanced, ModelVersionRefused } from './history.ts';
 import { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './job.ts';
-import { ModelImportConversionRequested } from './model-import.ts';
+import { ModelImportAbandoned, ModelImportConversionRequested } from './model-import.ts';
 import {
   ModelVersionLoaded,
   ModelVersionLoadFailed,
@@ -36,6 +36,7 @@ export const eventCatalog: readonly EventDefinition[] = [
   ...Object.values(ConversionJobEvents),
   ...Object.values(IngestJobEvents),
   ModelImportConversionRequested,
+  ModelImportAbandoned,
   ModelVersionRegistered,
   ModelVersionRejected,
   ModelVersionStageChanged,

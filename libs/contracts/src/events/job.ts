@@ -10,6 +10,7 @@ const started = Type.Object({
   attempt: Type.Integer(),
   fence: Type.Integer(),
   workerId: Type.String(),
+  spec: Type.Optional(JsonObject),
 });
 const succeeded = Type.Object({
   jobId: Uuid,

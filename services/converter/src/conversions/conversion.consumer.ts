@@ -2,6 +2,7 @@ import type { ConsumerDeps, Pull } from '@millrace/bus';
 import { startConsumer } from '@millrace/bus';
 import {
   isTerminal,
+  ModelImportAbandoned,
   ModelImportConversionRequested,
   PipelineCancelled,
   PipelineConversionRequested,
@@ -16,9 +17,14 @@ export type ConversionConsumerDeps = ConsumerDeps & {
   hintCancel: (jobId: string) => void;
 };
 
-/** Queues what pipelines and imports ask to be converted, once each, and stops what a cancelled pipeline no longer needs. */
+/** Queues what pipelines and imports ask to be converted, once each, and stops what nobody waits for any more. */
 export function startConversionConsumers(deps: ConversionConsumerDeps): { stop(): Promise<void> } {
-  const pulls: Pull[] = [startRequests(deps), startImports(deps), startCancellations(deps)];
+  const pulls: Pull[] = [
+    startRequests(deps),
+    startImports(deps),
+    startCancellations(deps),
+    startAbandonments(deps),
+  ];
   return {
     async stop() {
       await Promise.all(pulls.map((pull) => pull.stop()));
@@ -28,6 +34,10 @@ export function startConversionConsumers(deps: ConversionConsumerDeps): { stop()
 
 function pipelineKey(pipelineId: string): string {
   return `pipeline:${pipelineId}`;
+}
+
+function importKey(importId: string): string {
+  return `import:${importId}`;
 }
 
 function jobOfPipeline(
@@ -65,7 +75,7 @@ function startImports(deps: ConversionConsumerDeps): Pull {
     event: ModelImportConversionRequested,
     durable: 'converter-model-import-conversion-requested',
     apply: async (tx, { importId, tenant, spec }) => {
-      const idempotencyKey = `import:${importId}`;
+      const idempotencyKey = importKey(importId);
       if ((await deps.jobs.repository.findByIdempotencyKey(tx, tenant, idempotencyKey)) !== undefined) return;
       await deps.jobs.create(tx, {
         spec: { ...spec, requestId: importId },
@@ -82,11 +92,27 @@ function startCancellations(deps: ConversionConsumerDeps): Pull {
   return startConsumer(deps, {
     event: PipelineCancelled,
     durable: 'converter-pipeline-cancelled',
-    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) => {
-      const job = await jobOfPipeline(tx, jobs, tenant, data.pipelineId);
-      if (job === undefined || isTerminal(job.state)) return;
-      const cancelled = await jobs.cancelIn(tx, job.id);
-      if (cancelled.state === 'cancelling') deps.hintCancel(job.id);
-    },
+    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) =>
+      stopJob(tx, deps, await jobOfPipeline(tx, jobs, tenant, data.pipelineId)),
   });
+}
+
+/** A job that is not there yet is asked about again: the registry says so when it hears of the job. */
+function startAbandonments(deps: ConversionConsumerDeps): Pull {
+  return startConsumer(deps, {
+    event: ModelImportAbandoned,
+    durable: 'converter-model-import-abandoned',
+    apply: async (tx, { importId, tenant }) =>
+      stopJob(tx, deps, await deps.jobs.repository.findByIdempotencyKey(tx, tenant, importKey(importId))),
+  });
+}
+
+async function stopJob(
+  tx: Executor,
+  { jobs, hintCancel }: ConversionConsumerDeps,
+  job: JobRow | undefined,
+): Promise<void> {
+  if (job === undefined || isTerminal(job.state)) return;
+  const cancelled = await jobs.cancelIn(tx, job.id);
+  if (cancelled.state === 'cancelling') hintCancel(job.id);
 }

@@ -1,9 +1,10 @@
 import type { ConsumerDeps, Pull } from '@millrace/bus';
 import { startConsumer } from '@millrace/bus';
 import type { WireError } from '@millrace/contracts';
-import { ConversionJobEvents, isAppError } from '@millrace/contracts';
+import { ConversionJobEvents, isAppError, Uuid } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import type { Storage } from '@millrace/storage';
+import Value from 'typebox/value';
 import { refusal } from '../registration/registration.consumer.ts';
 import type { ReadyRegistration } from '../registration/registration.service.ts';
 import type { SigningKey } from '../registration/sign.ts';
@@ -13,6 +14,8 @@ import { prepareImport } from './import-package.ts';
 const DURABLE = 'registry-conversion-job';
 /** A conflict is final at its first delivery. */
 const FINAL_DELIVERY = Number.POSITIVE_INFINITY;
+
+const isUuid = (value: unknown): value is string => Value.Check(Uuid, value);
 
 type Prepared = { ready: ReadyRegistration } | { refused: WireError } | undefined;
 
@@ -30,8 +33,14 @@ export function startImportConsumers(deps: ImportConsumerDeps): { stop(): Promis
       event: ConversionJobEvents.created,
       durable: `${DURABLE}-created`,
       apply: async (tx, { spec, jobId }) => {
-        const row = await imports.openOf(spec.requestId);
-        if (row !== undefined) await imports.onJob(tx, row.id, jobId);
+        if (isUuid(spec.requestId)) await imports.onJob(tx, spec.requestId, jobId);
+      },
+    }),
+    startConsumer(deps, {
+      event: ConversionJobEvents.started,
+      durable: `${DURABLE}-started`,
+      apply: async (tx, { spec, attempt }) => {
+        if (isUuid(spec?.requestId)) await imports.onStarted(tx, spec.requestId, attempt);
       },
     }),
     startConsumer(deps, {

@@ -4,6 +4,7 @@ import type { ArtifactRef, WireError } from '@millrace/contracts';
 import {
   AppError,
   appErrorFrom,
+  ModelImportAbandoned,
   ModelImportConversionRequested,
   ModelVersionRejected,
 } from '@millrace/contracts';
@@ -20,6 +21,9 @@ import type { VersionRepository } from '../versions/version.repository.ts';
 import type { ImportRepository } from './import.repository.ts';
 import type { ImportFormat, ImportRow } from './import.table.ts';
 
+/** How often imports are looked for whose time is over (ms), and how many are ended at once. */
+const SWEEP_MS = 1_000;
+const SWEEP_ROWS = 50;
 /** How often the state of an import is asked for while its upload waits (ms). */
 const POLL_MS = 200;
 /** Opset, tag, signature and tolerance (absolute) that uploads are converted with. */
@@ -38,6 +42,9 @@ export type ImportServiceOptions = {
   imports: ImportRepository;
   registrations: RegistrationService;
   outbox: Outbox;
+  /** An import that takes longer is given up (ms). */
+  timeoutMs: number;
+  logger: { warn(fields: object, message: string): void };
 };
 
 /** An upload that is to be converted: its files are stored. */
@@ -52,9 +59,12 @@ export type ImportRequest = {
 
 export type ImportService = ReturnType<typeof createImportService>;
 
-/** The saga of an upload that is converted before it is a version: asked for, converted, registered or failed. */
+/**
+ * The saga of an upload that is converted before it is a version: asked for, converted, registered; or failed, cancelled,
+ * or given up when its time is over, whatever became of its conversion.
+ */
 export function createImportService(options: ImportServiceOptions) {
-  const { database, models, versions, imports, registrations, outbox } = options;
+  const { database, models, versions, imports, registrations, outbox, timeoutMs } = options;
 
   const conflict = ({ version, modelId }: UploadRequest): AppError =>
     new AppError(
@@ -76,8 +86,13 @@ export function createImportService(options: ImportServiceOptions) {
     return { ...there, model, isReused: true };
   }
 
-  async function failed(tx: Executor, row: ImportRow, error: WireError): Promise<void> {
-    await imports.setFailed(tx, row.id, error);
+  async function ended(
+    tx: Executor,
+    row: ImportRow,
+    error: WireError,
+    state: 'failed' | 'cancelled' = 'failed',
+  ): Promise<void> {
+    await imports.setEnded(tx, row.id, state, error);
     await outbox.append(
       tx,
       ModelVersionRejected,
@@ -87,15 +102,70 @@ export function createImportService(options: ImportServiceOptions) {
     );
   }
 
+  /** Has the converter stop what nobody waits for. */
+  const abandon = (tx: Executor, { id, tenant }: ImportRow, error: WireError) =>
+    outbox.append(tx, ModelImportAbandoned, id, { importId: id, tenant, error }, { tenant });
+
+  /** Where an import is over for a reason that its conversion does not know. */
+  async function giveUp(
+    tx: Executor,
+    row: ImportRow,
+    error: AppError,
+    state: 'failed' | 'cancelled',
+  ): Promise<void> {
+    const { code, message, retryable } = error;
+    await ended(tx, row, { code, message, retryable }, state);
+    await abandon(tx, row, { code, message, retryable });
+  }
+
+  async function find(tenant: string, id: string): Promise<ImportRow> {
+    const row = await imports.find(database.db, id);
+    if (row?.tenant === tenant) return row;
+    throw new AppError('import_not_found', `There is no import ${id}.`);
+  }
+
+  async function sweep(): Promise<void> {
+    await database.transaction(async (tx) => {
+      for (const row of await imports.lockDue(tx, SWEEP_ROWS))
+        await giveUp(tx, row, lateError(row), 'failed');
+    });
+  }
+
+  let sweeping: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    sweeping ??= sweep()
+      .catch((error: unknown) => options.logger.warn({ err: error }, 'Late imports could not be given up.'))
+      .finally(() => {
+        sweeping = undefined;
+      });
+  }, SWEEP_MS);
+  timer.unref();
+
   return {
     findRegistered: (tenant: string, fields: UploadRequest, contentDigest: string) =>
       findRegistered(database.db, tenant, fields, contentDigest),
 
     /** @throws AppError `import_not_found` */
-    async find(tenant: string, id: string): Promise<ImportRow> {
-      const row = await imports.find(database.db, id);
-      if (row?.tenant === tenant) return row;
-      throw new AppError('import_not_found', `There is no import ${id}.`);
+    find,
+
+    /**
+     * Ends an import that is being converted and stops its conversion; one that was cancelled stays so.
+     * @throws AppError `import_not_found`, `import_not_open` when it is over
+     */
+    async cancel(tenant: string, id: string): Promise<ImportRow> {
+      await find(tenant, id);
+      await database.transaction(async (tx) => {
+        const row = await imports.lock(tx, id);
+        if (row === undefined || row.state === 'cancelled') return;
+        if (row.state !== 'converting')
+          throw new AppError(
+            'import_not_open',
+            `The import ${id} is ${row.state}; there is nothing to cancel.`,
+          );
+        const error = new AppError('import_cancelled', 'The import was cancelled; upload the files again.');
+        await giveUp(tx, row, error, 'cancelled');
+      });
+      return find(tenant, id);
     },
 
     /** Asks for the conversion, once for the same upload. @throws AppError `version_conflict` */
@@ -121,6 +191,7 @@ export function createImportService(options: ImportServiceOptions) {
           outputSchema: fields.outputSchema ?? null,
           metadata: fields.metadata ?? null,
           createdBy: by.id,
+          deadlineAt: new Date(Date.now() + timeoutMs),
         });
         await outbox.append(
           tx,
@@ -136,12 +207,12 @@ export function createImportService(options: ImportServiceOptions) {
         return row;
       }),
 
-    /** Waits for the end, up to `timeoutMs`; undefined when it has not come. Throws what the import failed with. */
-    async ended(id: string, timeoutMs: number): Promise<Registered | undefined> {
-      for (const end = performance.now() + timeoutMs; ; await sleep(POLL_MS)) {
+    /** Waits for the end, up to `waitMs`; undefined when it has not come. Throws what the import failed with. */
+    async waitFor(id: string, waitMs: number): Promise<Registered | undefined> {
+      for (const end = performance.now() + waitMs; ; await sleep(POLL_MS)) {
         const row = await imports.find(database.db, id);
         if (row === undefined) throw new AppError('import_not_found', `There is no import ${id}.`);
-        if (row.state === 'failed') throw appErrorFrom(row.error ?? {});
+        if (row.state === 'failed' || row.state === 'cancelled') throw appErrorFrom(row.error ?? {});
         const model = await models.findById(database.db, row.modelId);
         const found =
           row.modelVersionId === null ? undefined : await versions.findById(database.db, row.modelVersionId);
@@ -155,7 +226,15 @@ export function createImportService(options: ImportServiceOptions) {
     openOf: (importId: unknown): Promise<ImportRow | undefined> =>
       typeof importId === 'string' ? imports.findOpen(database.db, importId) : Promise.resolve(undefined),
 
-    onJob: (tx: Executor, importId: string, jobId: string) => imports.setJob(tx, importId, jobId),
+    /** The conversion has a job; if the import was over before, that is no longer wanted. */
+    async onJob(tx: Executor, importId: string, jobId: string): Promise<void> {
+      const row = await imports.lock(tx, importId);
+      if (row === undefined) return;
+      await imports.setJob(tx, importId, jobId);
+      if (row.state !== 'converting' && row.error !== null) await abandon(tx, row, row.error);
+    },
+
+    onStarted: (tx: Executor, importId: string, attempt: number) => imports.setStarted(tx, importId, attempt),
 
     /** Registers what was converted. A conflict fails the import. */
     async onPrepared(tx: Executor, importId: string, ready: ReadyRegistration): Promise<void> {
@@ -167,7 +246,22 @@ export function createImportService(options: ImportServiceOptions) {
 
     async onFailed(tx: Executor, importId: string, error: WireError): Promise<void> {
       const row = await imports.lockOpen(tx, importId);
-      if (row !== undefined) await failed(tx, row, error);
+      if (row !== undefined) await ended(tx, row, error);
+    },
+
+    /** Ends the search for late imports. */
+    async stop(): Promise<void> {
+      clearInterval(timer);
+      await sweeping;
     },
   };
+}
+
+function lateError({ attempts, createdAt, deadlineAt }: ImportRow): AppError {
+  const seconds = Math.round((deadlineAt.getTime() - createdAt.getTime()) / 1_000);
+  const where =
+    attempts === 0
+      ? 'no conversion worker has taken it up; see that one runs'
+      : 'its conversion has not ended; see the log of its job, or allow more time';
+  return new AppError('import_timeout', `The import was not a version after ${seconds} s: ${where}.`);
 }

@@ -149,7 +149,7 @@ export function createUploadService(options: UploadServiceOptions) {
       const registered =
         importing === undefined
           ? (taken as { registered: Registered }).registered
-          : await imports.ended(importing.id, CONVERSION_WAIT_MS);
+          : await imports.waitFor(importing.id, CONVERSION_WAIT_MS);
       if (registered === undefined) return taken;
       await warmUp(registered);
       return { registered };

@@ -12,6 +12,8 @@ const SPECIFIERS = [
   'typebox/compile',
   'typebox/format',
   'typebox/value',
+  '@fastify/fast-json-stringify-compiler',
+  '@fastify/swagger',
   '@fastify/type-provider-typebox',
   'drizzle-orm',
   'drizzle-orm/node-postgres',

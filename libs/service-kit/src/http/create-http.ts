@@ -20,6 +20,7 @@ import { addAuth } from './auth-hook.ts';
 import type { ReadinessChecks } from './health.ts';
 import { checkReadiness, Readiness } from './health.ts';
 import { Problem, problemReply } from './problem.ts';
+import { createSerializerFactory } from './serializer.ts';
 import type { ObserveRequest } from './telemetry.ts';
 import { addTelemetry } from './telemetry.ts';
 import { createValidatorCompiler } from './validator.ts';
@@ -91,6 +92,7 @@ export async function createHttp(options: HttpOptions): Promise<HttpApp> {
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    schemaController: { compilersFactory: { buildSerializer: createSerializerFactory() } },
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply, bodyLimitBytes),
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as HttpApp;
   app.setValidatorCompiler(createValidatorCompiler() as never);

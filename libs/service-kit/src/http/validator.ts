@@ -1,3 +1,4 @@
+import type { ValidateFunction } from 'ajv';
 import { Ajv } from 'ajv';
 import addFormatsModule from 'ajv-formats';
 import type { FastifySchemaCompiler } from 'fastify';
@@ -5,6 +6,9 @@ import type { FastifySchemaCompiler } from 'fastify';
 // ajv-formats is CommonJS: its function is the module itself or its `default`, depending on who loads it.
 const addFormats =
   (addFormatsModule as unknown as { default?: typeof addFormatsModule.default }).default ?? addFormatsModule;
+
+/** What Fastify calls with a part of a request; the faults of the last call lie beside it. */
+type Check = { (data: unknown): boolean; errors?: ValidateFunction['errors'] };
 
 /**
  * The Ajv compiler of every route: bodies are taken as they are (nothing removed, no types coerced), while query,
@@ -26,5 +30,17 @@ export function createValidatorCompiler(): FastifySchemaCompiler<object> {
     strict: false,
   });
   for (const ajv of [strict, lenient]) (addFormats as (instance: Ajv) => void)(ajv);
-  return ({ schema, httpPart }) => (httpPart === 'body' ? strict : lenient).compile(schema) as never;
+  return ({ schema, httpPart }) => lazily(httpPart === 'body' ? strict : lenient, schema) as never;
+}
+
+/** Compiles a schema when the first request needs it: a service has dozens of routes, most of which nobody asks for hours. */
+function lazily(ajv: Ajv, schema: object): Check {
+  let compiled: ValidateFunction | undefined;
+  const check: Check = (data) => {
+    compiled ??= ajv.compile(schema);
+    const isValid = compiled(data);
+    check.errors = compiled.errors ?? null;
+    return isValid;
+  };
+  return check;
 }

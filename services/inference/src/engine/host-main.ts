@@ -1,5 +1,6 @@
-import { isAppError } from '@millrace/contracts';
+import { isAppError } from '@millrace/contracts/errors';
 import { digestIfLarge } from '../telemetry/tensor-summary.ts';
+import { keepCompiledCode } from './compiled-code.ts';
 import type { HostReply, HostRequest, LoadReply, MeasureReply, RunReply } from './host-protocol.ts';
 import { machineMs, putTensors, takeTensors } from './host-protocol.ts';
 import { measure } from './measure.ts';
@@ -99,3 +100,4 @@ process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 send({ type: 'ready', residentBytes: process.memoryUsage.rss() });
+keepCompiledCode();

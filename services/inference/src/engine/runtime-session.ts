@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type ort from 'onnxruntime-node';
 import type { DType } from '../tensors/dtype.ts';
 import { isDType } from '../tensors/dtype.ts';

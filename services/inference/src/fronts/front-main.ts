@@ -10,6 +10,7 @@ import {
   startTracing,
 } from '@millrace/service-kit';
 import { InferenceConfig } from '../config.ts';
+import { keepCompiledCode } from '../engine/compiled-code.ts';
 import { createFront } from '../front.ts';
 import type { FrontCalls, SupervisorCalls } from './calls.ts';
 import { LOAD_TIMEOUT_MS, RECALL_TIMEOUT_MS } from './calls.ts';
@@ -104,3 +105,4 @@ const front = await createFront({
   recall: (name, version) => supervisor.call('recall', targetOf(name, version), RECALL_TIMEOUT_MS),
 });
 process.send?.({ front: 'ready' });
+keepCompiledCode();

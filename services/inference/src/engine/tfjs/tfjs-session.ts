@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type { TfjsModel } from '@millrace/tfjs';
 import { assertShards, readTfjsModel } from '@millrace/tfjs';
 import type { ModelSignature } from '../../tensors/tensor.ts';

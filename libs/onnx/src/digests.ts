@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { OnnxLimits } from './limits.ts';
 import { defaultOnnxLimits } from './limits.ts';
+import type { OnnxWeight } from './weights.ts';
 import { onnxWeights } from './weights.ts';
 
 /** `graphDigest` of an ONNX model: SHA-256 (hex) of the bytes of its file. */
@@ -16,10 +17,15 @@ export function onnxGraphDigest(bytes: Uint8Array): string {
  * typed makes no difference. Throws as inspectOnnx does for a file whose structure does not hold.
  */
 export function onnxWeightsDigest(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxLimits): string {
+  return weightsDigestOf(onnxWeights(bytes, limits));
+}
+
+/** The canonical digest of sorted weights, as onnxWeightsDigest gives it. */
+export function weightsDigestOf(weights: readonly OnnxWeight[]): string {
   const hash = createHash('sha256');
-  for (const { name, dtype, shape, data } of onnxWeights(bytes, limits)) {
+  for (const { name, dtype, shape, pieces } of weights) {
     hash.update(`${JSON.stringify([name, dtype, shape])}\n`);
-    hash.update(data());
+    for (const piece of pieces()) hash.update(piece);
   }
   return hash.digest('hex');
 }

@@ -8,6 +8,7 @@ import type { OnnxLimits } from './limits.ts';
 import { defaultOnnxLimits } from './limits.ts';
 import type { OpenModel } from './open-model.ts';
 import { openModel } from './open-model.ts';
+import { sourceOf } from './source.ts';
 import { checkSparse, checkTensor, invalidModel, quote } from './tensor-data.ts';
 
 /** One input or output of a model. */
@@ -42,11 +43,11 @@ export type OnnxInfo = {
  * `unsupported_operator`) it throws `unsupported_input` and `unsupported_output` for what is not a servable tensor.
  */
 export function inspectOnnx(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxLimits): OnnxInfo {
-  return describe(openModel(bytes, limits));
+  return describe(openModel(sourceOf(bytes), limits));
 }
 
 /** The info of a model that is open; throws `unsupported_input` and `unsupported_output` as inspectOnnx does. */
-export function describe({ model, graph }: OpenModel): OnnxInfo {
+export function describe({ model, graph, raw }: OpenModel): OnnxInfo {
   const sparse = graph.sparseInitializer.map((tensor) => tensor.values?.name ?? '');
   const defaults = new Set([...graph.initializer.map((tensor) => tensor.name), ...sparse]);
   const inputs = graph.input.filter((input) => !defaults.has(input.name));
@@ -58,8 +59,8 @@ export function describe({ model, graph }: OpenModel): OnnxInfo {
     outputs: graph.output.map((output) => tensorSpec(output, 'unsupported_output')),
     nodeCount: [...nodeLists(model)].reduce((sum, list) => sum + list.nodes.length, 0),
     initialisersBytes:
-      graph.initializer.reduce((sum, tensor) => sum + checkTensor(tensor), 0) +
-      graph.sparseInitializer.reduce((sum, tensor) => sum + checkSparse(tensor), 0),
+      graph.initializer.reduce((sum, tensor) => sum + checkTensor(tensor, raw), 0) +
+      graph.sparseInitializer.reduce((sum, tensor) => sum + checkSparse(tensor, raw), 0),
     producer: { name: model.producerName, version: model.producerVersion },
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
   };

@@ -2,6 +2,8 @@
 export type OnnxLimits = {
   /** Size of the file, in bytes. */
   readonly modelBytesMax: number;
+  /** What is not raw tensor data and is read into memory, in bytes. */
+  readonly outlineBytesMax: number;
   /** Messages (nodes, attributes, tensors, types …) in the file; each costs some hundred bytes once decoded. */
   readonly messagesMax: number;
   /** Single values outside raw tensor data (numbers, names); each costs some ten bytes once decoded. */
@@ -14,9 +16,11 @@ export type OnnxLimits = {
   readonly metadataBytesMax: number;
 };
 
-/** Bounds for files of unknown origin; a large random forest and a BERT-size network fit. */
+/** Bounds for files of unknown origin; a large random forest fits, and a network of half a billion float32 weights. */
 export const defaultOnnxLimits: OnnxLimits = {
-  modelBytesMax: 512 * 1024 * 1024,
+  // what protobuf can hold: the runtime reads no larger file either
+  modelBytesMax: 2 ** 31 - 1,
+  outlineBytesMax: 128 * 1024 * 1024,
   messagesMax: 400_000,
   valuesMax: 8_000_000,
   controlFlowDepthMax: 8,

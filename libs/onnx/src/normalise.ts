@@ -1,5 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { FLOAT } from './data-type.ts';
+import { weightsDigestOf } from './digests.ts';
 import type { GraphProto, NodeProto, TypeProto } from './generated/onnx_pb.ts';
 import {
   ModelProtoSchema,
@@ -14,7 +15,12 @@ import type { OnnxInfo } from './inspect.ts';
 import { describe } from './inspect.ts';
 import type { OnnxLimits } from './limits.ts';
 import { defaultOnnxLimits } from './limits.ts';
+import type { OpenModel } from './open-model.ts';
 import { openModel } from './open-model.ts';
+import { filledIn } from './outline.ts';
+import type { OnnxSegment, OnnxSource } from './source.ts';
+import { sourceOf } from './source.ts';
+import { weightsOf } from './weights.ts';
 
 /** A ZipMap that was taken out: its output is now a tensor whose last axis follows `classes`. */
 export type OnnxChange = {
@@ -30,6 +36,15 @@ export type NormalisedModel = {
   readonly info: OnnxInfo;
 };
 
+/** A model as it is served: what is known of it and, when something had to change, the parts of the file to serve. */
+export type ServableModel = {
+  readonly info: OnnxInfo;
+  /** Canonical digest of its initialisers, which no change touches. */
+  readonly weightsDigest: string;
+  readonly changes: readonly OnnxChange[];
+  readonly rewritten: readonly OnnxSegment[] | undefined;
+};
+
 /**
  * Makes every output of a model a tensor: a ZipMap (the default of skl2onnx's classifiers, a sequence of maps) is
  * removed and its output, of the same name and place, becomes float32 [N, classes]. The same input gives the same
@@ -39,10 +54,25 @@ export function normaliseForServing(
   bytes: Uint8Array,
   limits: OnnxLimits = defaultOnnxLimits,
 ): NormalisedModel {
-  const open = openModel(bytes, limits);
+  const { info, changes, rewritten } = normalise(openModel(sourceOf(bytes), limits));
+  const part = (segment: OnnxSegment) =>
+    segment instanceof Uint8Array ? segment : bytes.subarray(segment.start, segment.end);
+  return { bytes: rewritten === undefined ? bytes : Buffer.concat(rewritten.map(part)), changes, info };
+}
+
+/** The same of a file that is read in pieces: the raw data of its tensors is never in memory as a whole. */
+export function readServable(source: OnnxSource, limits: OnnxLimits = defaultOnnxLimits): ServableModel {
+  const open = openModel(source, limits);
+  const weightsDigest = weightsDigestOf(weightsOf(open));
+  return { weightsDigest, ...normalise(open) };
+}
+
+function normalise(open: OpenModel): Omit<ServableModel, 'weightsDigest'> {
   const changes = removeZipMaps(open.graph);
   const info = describe(open);
-  return { bytes: changes.length === 0 ? bytes : toBinary(ModelProtoSchema, open.model), changes, info };
+  if (changes.length === 0) return { info, changes, rewritten: undefined };
+  const bytes = toBinary(ModelProtoSchema, open.model);
+  return { info, changes, rewritten: filledIn({ bytes, ranges: open.raw.ranges }) };
 }
 
 function removeZipMaps(graph: GraphProto): OnnxChange[] {

@@ -2,6 +2,9 @@ import { AppError } from '@millrace/contracts';
 import type { DataType } from './data-type.ts';
 import { dataTypeOf, STRING } from './data-type.ts';
 import type { SparseTensorProto, TensorProto } from './generated/onnx_pb.ts';
+import type { RawData } from './raw-data.ts';
+import { rawRangeOf } from './raw-data.ts';
+import { piecesOf } from './source.ts';
 
 /** TensorProto.DataLocation EXTERNAL. */
 const EXTERNAL = 1;
@@ -19,7 +22,7 @@ export function invalidModel(message: string): AppError {
  * Checks that a tensor lies in the file and has exactly the data that its type and shape call for; returns the bytes
  * of its data. Throws `external_data_path` or `invalid_model`, naming the tensor.
  */
-export function checkTensor(tensor: TensorProto): number {
+export function checkTensor(tensor: TensorProto, raw: RawData): number {
   const label = tensor.name === '' ? 'A tensor without a name' : `The tensor ${quote(tensor.name)}`;
   if (tensor.dataLocation === EXTERNAL || tensor.externalData.length > 0) {
     throw new AppError(
@@ -32,12 +35,13 @@ export function checkTensor(tensor: TensorProto): number {
   if (dataType === undefined) throw invalidModel(`${label} has the unknown element type ${tensor.dataType}.`);
   const elements = elementCount(tensor.dims, label);
   const filled = STORES.filter((store) => tensor[store].length > 0);
-  const hasRaw = tensor.rawData.byteLength > 0;
+  const range = rawRangeOf(tensor, raw);
+  const hasRaw = range !== undefined;
   if (filled.length + (hasRaw ? 1 : 0) > 1) throw invalidModel(`${label} has its data more than once.`);
   if (hasRaw && tensor.dataType === STRING) throw invalidModel(`${label} is of strings and has raw data.`);
   const expected = byteCount(dataType, elements);
   if (hasRaw || filled.length === 0) {
-    const actual = hasRaw ? tensor.rawData.byteLength : 0;
+    const actual = hasRaw ? range.end - range.start : 0;
     const isShort = tensor.dataType === STRING ? elements > 0 : actual !== expected;
     if (isShort)
       throw invalidModel(`${label} has ${actual} bytes of data; its shape and type call for ${expected}.`);
@@ -47,7 +51,7 @@ export function checkTensor(tensor: TensorProto): number {
 }
 
 /** Checks both parts of a sparse tensor as checkTensor does, and bounds its dense form. */
-export function checkSparse(sparse: SparseTensorProto): number {
+export function checkSparse(sparse: SparseTensorProto, raw: RawData): number {
   const label = `The sparse tensor ${quote(sparse.values?.name ?? '')}`;
   const elements = elementCount(sparse.dims, label);
   if (sparse.values === undefined || sparse.indices === undefined) {
@@ -58,12 +62,17 @@ export function checkSparse(sparse: SparseTensorProto): number {
       `${label} has ${elements} elements when dense; at most ${SPARSE_ELEMENTS_MAX} are accepted.`,
     );
   }
-  return checkTensor(sparse.values) + checkTensor(sparse.indices);
+  return checkTensor(sparse.values, raw) + checkTensor(sparse.indices, raw);
 }
 
-/** The data of a checked tensor in its raw form: little-endian, as `raw_data` holds it. */
-export function tensorBytes(tensor: TensorProto): Uint8Array {
-  if (tensor.rawData.byteLength > 0) return tensor.rawData;
+/** The data of a checked tensor in its raw form, piece by piece: little-endian, as `raw_data` holds it. */
+export function* tensorPieces(tensor: TensorProto, raw: RawData): Generator<Uint8Array> {
+  const range = rawRangeOf(tensor, raw);
+  if (range === undefined) yield typedBytes(tensor);
+  else yield* piecesOf(raw.source, range);
+}
+
+function typedBytes(tensor: TensorProto): Uint8Array {
   if (tensor.dataType === STRING) return stringBytes(tensor.stringData);
   const dataType = dataTypeOf(tensor.dataType);
   if (dataType === undefined) return new Uint8Array(0);

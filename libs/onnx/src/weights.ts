@@ -2,8 +2,10 @@ import { dataTypeOf } from './data-type.ts';
 import type { TensorProto } from './generated/onnx_pb.ts';
 import type { OnnxLimits } from './limits.ts';
 import { defaultOnnxLimits } from './limits.ts';
+import type { OpenModel } from './open-model.ts';
 import { openModel } from './open-model.ts';
-import { tensorBytes } from './tensor-data.ts';
+import { sourceOf } from './source.ts';
+import { tensorPieces } from './tensor-data.ts';
 
 /** An initialiser of a model; `data` gives its elements row by row, little-endian, as `raw_data` holds them. */
 export type OnnxWeight = {
@@ -12,6 +14,8 @@ export type OnnxWeight = {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly data: () => Uint8Array;
+  /** The same, piece by piece. */
+  readonly pieces: () => Iterable<Uint8Array>;
 };
 
 /**
@@ -19,7 +23,11 @@ export type OnnxWeight = {
  * second named `<name>#indices`. Throws as inspectOnnx does for a file whose structure does not hold.
  */
 export function onnxWeights(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxLimits): OnnxWeight[] {
-  const { graph } = openModel(bytes, limits);
+  return weightsOf(openModel(sourceOf(bytes), limits));
+}
+
+/** The initialisers of a model that is open, as onnxWeights gives them. */
+export function weightsOf({ graph, raw }: OpenModel): OnnxWeight[] {
   const named: [string, TensorProto][] = graph.initializer.map((tensor) => [tensor.name, tensor]);
   for (const { values, indices } of graph.sparseInitializer) {
     if (values !== undefined) named.push([values.name, values]);
@@ -30,6 +38,7 @@ export function onnxWeights(bytes: Uint8Array, limits: OnnxLimits = defaultOnnxL
     name,
     dtype: dataTypeOf(tensor.dataType)?.name ?? '',
     shape: tensor.dims.map(Number),
-    data: () => tensorBytes(tensor),
+    data: () => Buffer.concat([...tensorPieces(tensor, raw)]),
+    pieces: () => tensorPieces(tensor, raw),
   }));
 }

@@ -1,17 +1,10 @@
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import { ScalarType } from '@bufbuild/protobuf';
+import type { DescMessage } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { AppError } from '@millrace/contracts';
+import type { FieldRule } from './field-rules.ts';
+import { fieldRules } from './field-rules.ts';
 import { GraphProtoSchema, ModelProtoSchema } from './generated/onnx_pb.ts';
 import type { OnnxLimits } from './limits.ts';
-
-type FieldRule = {
-  readonly wireType: WireType;
-  readonly message: DescMessage | undefined;
-  readonly isMetadata: boolean;
-  /** Bytes of one value in the packed form, 0 for varints, undefined where there is no packed form. */
-  readonly packedBytes: number | undefined;
-};
 
 type Scan = {
   readonly bytes: Uint8Array;
@@ -23,9 +16,7 @@ type Scan = {
 };
 
 /** Deepest nesting of messages, the limit of the protobuf library in the runtime. */
-const MESSAGE_DEPTH_MAX = 100;
-
-const rulesOf = new WeakMap<DescMessage, Map<number, FieldRule>>();
+export const MESSAGE_DEPTH_MAX = 100;
 
 /**
  * Walks the bytes of a ModelProto without building anything: counts what decoding would allocate, bounds nesting and
@@ -128,34 +119,4 @@ function countMetadata(scan: Scan, length: number): void {
   const { metadataBytesMax } = scan.limits;
   if (scan.metadataBytes > metadataBytesMax)
     throw tooComplex('bytes of metadata', scan.metadataBytes, metadataBytesMax);
-}
-
-function fieldRules(desc: DescMessage): Map<number, FieldRule> {
-  let rules = rulesOf.get(desc);
-  if (rules === undefined) {
-    rules = new Map(desc.fields.map((field) => [field.number, ruleOf(field)]));
-    rulesOf.set(desc, rules);
-  }
-  return rules;
-}
-
-function ruleOf(field: DescField): FieldRule {
-  const isMetadata = field.name === 'metadata_props';
-  if (field.message !== undefined) {
-    return { wireType: WireType.LengthDelimited, message: field.message, isMetadata, packedBytes: undefined };
-  }
-  const wireType = wireTypeOf(field.scalar);
-  const packedBytes = { [WireType.Varint]: 0, [WireType.Bit32]: 4, [WireType.Bit64]: 8 }[wireType as number];
-  return {
-    wireType,
-    message: undefined,
-    isMetadata,
-    packedBytes: field.fieldKind === 'list' ? packedBytes : undefined,
-  };
-}
-
-function wireTypeOf(scalar: ScalarType | undefined): WireType {
-  if (scalar === ScalarType.STRING || scalar === ScalarType.BYTES) return WireType.LengthDelimited;
-  if (scalar === ScalarType.FLOAT) return WireType.Bit32;
-  return scalar === ScalarType.DOUBLE ? WireType.Bit64 : WireType.Varint;
 }

@@ -7,5 +7,6 @@ export { BLOB_FOLDER, QUARANTINE_FOLDER } from './quarantine.ts';
 export type { ByteRange, ObjectInfo } from './ranges.ts';
 export type { StorageSettings } from './settings.ts';
 export { storageOf } from './settings.ts';
+export type { KnownBytes } from './spool.ts';
 export type { BlobRef, PutBlobOptions, Storage } from './storage.ts';
 export { BUFFER_BYTES_MAX, createStorage } from './storage.ts';

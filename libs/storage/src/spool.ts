@@ -9,14 +9,16 @@ import { AppError } from '@millrace/contracts';
 /** Uploads up to this size are hashed in memory, larger ones in a file. */
 export const SPOOL_MEMORY_BYTES = 4 * 1024 * 1024;
 
-/** Bytes whose digest is known, ready to be read again in parts. */
-export type Spooled = {
+/** Bytes whose digest is known and that nobody else changes, ready to be read in parts. */
+export type KnownBytes = {
   readonly sha256: string;
   readonly sizeBytes: number;
   /** The bytes from `start`; where `into` is given they may lie in it, and it must not be used until they are not needed. */
   read(start: number, length: number, into?: Buffer): Promise<Buffer>;
-  dispose(): Promise<void>;
 };
+
+/** The same, to be disposed of. */
+export type Spooled = KnownBytes & { dispose(): Promise<void> };
 
 /** A buffer as it is, with its digest. */
 export function spoolBuffer(bytes: Buffer): Spooled {

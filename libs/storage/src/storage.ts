@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import {
@@ -27,6 +27,7 @@ import type { DatedObject } from './quarantine.ts';
 import { listDated, moveObject, quarantineKey } from './quarantine.ts';
 import type { ByteRange, ObjectInfo } from './ranges.ts';
 import { listObjects, openRange } from './ranges.ts';
+import type { KnownBytes, Spooled } from './spool.ts';
 import { spoolBuffer, spoolStream } from './spool.ts';
 import { uploadOnce } from './upload.ts';
 import { readAll, verifiedStream } from './verified-read.ts';
@@ -50,9 +51,10 @@ export type PutBlobOptions = { sha256?: string; sizeBytes?: number; maxBytes?: n
 export type Storage = {
   /**
    * Stores bytes under their own digest; a blob that exists is kept. Throws `checksum_mismatch`, `payload_too_large`
-   * or `storage_unavailable`; nothing is written unless the whole source was read and fits.
+   * or `storage_unavailable`; nothing is written unless the whole source was read and fits. Bytes whose digest is known
+   * go as they are; what is sent of them is checked part by part.
    */
-  putBlob(source: Readable | Uint8Array, options?: PutBlobOptions): Promise<BlobRef>;
+  putBlob(source: Readable | Uint8Array | KnownBytes, options?: PutBlobOptions): Promise<BlobRef>;
   /** The blob as a stream that fails with `artifact_corrupt` at its end when the bytes are not those of the digest. */
   getBlob(sha256: string): Promise<Readable>;
   /** The verified blob in memory. */
@@ -152,13 +154,10 @@ export function createStorage(options: StorageOptions): Storage {
 
 async function putBlob(
   context: Context,
-  source: Readable | Uint8Array,
+  source: Readable | Uint8Array | KnownBytes,
   options: PutBlobOptions,
 ): Promise<BlobRef> {
-  const bytes =
-    source instanceof Uint8Array
-      ? spoolBuffer(Buffer.from(source.buffer, source.byteOffset, source.byteLength))
-      : await spoolStream(source, { spoolDir: context.spoolDir, maxBytes: options.maxBytes });
+  const bytes = await spooled(context, source, options);
   try {
     const { sha256, sizeBytes } = bytes;
     if (options.sizeBytes !== undefined && options.sizeBytes !== sizeBytes) {
@@ -183,6 +182,17 @@ async function putBlob(
   } finally {
     await bytes.dispose();
   }
+}
+
+async function spooled(
+  { spoolDir }: Context,
+  source: Readable | Uint8Array | KnownBytes,
+  { maxBytes }: PutBlobOptions,
+): Promise<Spooled> {
+  if (source instanceof Uint8Array)
+    return spoolBuffer(Buffer.from(source.buffer, source.byteOffset, source.byteLength));
+  if (source instanceof Readable) return await spoolStream(source, { spoolDir, maxBytes });
+  return { ...source, dispose: async () => undefined };
 }
 
 async function openObject(context: Context, key: string): Promise<Readable> {

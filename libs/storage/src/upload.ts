@@ -9,7 +9,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { isAlreadyThere, isMissing } from './errors.ts';
-import type { Spooled } from './spool.ts';
+import type { KnownBytes } from './spool.ts';
 
 /** Objects up to this size go in one request, larger ones in parts. */
 export const SINGLE_PUT_BYTES = 16 * 1024 * 1024;
@@ -25,7 +25,7 @@ type Target = { client: S3Client; bucket: string; key: string };
  * Writes an object whose digest is known, unless it is there already: same size and, up to SINGLE_PUT_BYTES, same
  * SHA-256 by the server's account. One that is there but differs is damaged and is written anew.
  */
-export async function uploadOnce(target: Target, bytes: Spooled): Promise<void> {
+export async function uploadOnce(target: Target, bytes: KnownBytes): Promise<void> {
   const found = await findObject(target);
   const checksum = Buffer.from(bytes.sha256, 'hex').toString('base64');
   const isSingle = bytes.sizeBytes <= SINGLE_PUT_BYTES;
@@ -58,7 +58,12 @@ async function findObject(
   }
 }
 
-async function putWhole(target: Target, bytes: Spooled, checksum: string, condition: object): Promise<void> {
+async function putWhole(
+  target: Target,
+  bytes: KnownBytes,
+  checksum: string,
+  condition: object,
+): Promise<void> {
   await target.client.send(
     new PutObjectCommand({
       Bucket: target.bucket,
@@ -71,7 +76,7 @@ async function putWhole(target: Target, bytes: Spooled, checksum: string, condit
   );
 }
 
-async function putInParts(target: Target, bytes: Spooled, condition: object): Promise<void> {
+async function putInParts(target: Target, bytes: KnownBytes, condition: object): Promise<void> {
   const { client, bucket, key } = target;
   const at = { Bucket: bucket, Key: key };
   const { UploadId: uploadId } = await client.send(

@@ -276,7 +276,7 @@ describe('bad uploads', () => {
     const { hostname, port } = new URL(origin);
     const socket = connect(Number(port), hostname);
     socket.write(
-      `POST /model/upload HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 600000000\r\n\r\n`,
+      `POST /model/upload HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 3000000000\r\n\r\n`,
     );
     const reply = await new Promise<string>((resolve) =>
       socket.once('data', (data) => resolve(String(data))),

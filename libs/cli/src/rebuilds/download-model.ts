@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { ArtifactRef } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
-import { defaultOnnxLimits } from '@millrace/onnx';
 
 /** A download on which the whole file does not come within this time is given up (ms). */
 const DOWNLOAD_TIMEOUT_MS = 600_000;
+/** A larger model is not read into memory to compare its weights (bytes). */
+const COMPARED_BYTES_MAX = 512 * 1024 * 1024;
 
 /**
  * Downloads a model into memory and compares its digest. Throws `artifact_missing` for no file, `model_too_large`,
@@ -17,7 +18,7 @@ export async function downloadModel(
   if (file === undefined)
     throw new AppError('artifact_missing', 'The platform gives no address for the model.');
   const { path, sha256, sizeBytes, url } = file;
-  if (sizeBytes > defaultOnnxLimits.modelBytesMax)
+  if (sizeBytes > COMPARED_BYTES_MAX)
     throw new AppError('model_too_large', `${path} has ${sizeBytes} bytes: too many to compare its weights.`);
   const hash = createHash('sha256');
   const chunks: Uint8Array[] = [];

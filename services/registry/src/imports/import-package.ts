@@ -1,10 +1,9 @@
 import type { JobResult } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { modelDigest } from '@millrace/integrity';
-import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
 import { GRAPH_PATH } from '../registration/graph.ts';
-import { inspectUntrusted } from '../registration/inspect.ts';
+import { inspectStored } from '../registration/inspect.ts';
 import { assertParity, verifyBlob, withServingGraph } from '../registration/pipeline-package.ts';
 import { importConversion, importProvenance } from '../registration/provenance.ts';
 import type { ReadyRegistration } from '../registration/registration.service.ts';
@@ -31,9 +30,8 @@ export async function prepareImport(
   if (onnx === undefined) throw new AppError('not_onnx', `The conversion made no ${GRAPH_PATH}.`);
   const sources = row.files.map((file) => ({ ...file, path: `${SOURCE_FOLDER}${file.path}` }));
   for (const file of [...made, ...sources]) if (file !== onnx) await verifyBlob(storage, file);
-  const bytes = await storage.getBlobBuffer(onnx.sha256, { maxBytes: defaultOnnxLimits.modelBytesMax });
-  const graph = await inspectUntrusted(bytes);
-  const { files, servingFile } = await withServingGraph(storage, [...made, ...sources], GRAPH_PATH, graph);
+  const graph = await inspectStored(storage, onnx);
+  const { files, servingFile } = withServingGraph([...made, ...sources], GRAPH_PATH, graph);
   const digest = modelDigest({ weightsDigest: graph.weightsDigest, graphDigests: [graph.sha256] });
   const uploaded = row.files.map(({ path, sha256 }) => ({ path, sha256 }));
   const from = {

@@ -3,9 +3,9 @@ import { isAppError } from '@millrace/contracts';
 import { canonicalJson, createManifest, modelDigest, sha256Hex } from '@millrace/integrity';
 import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
-import type { InspectedGraph } from '../registration/graph.ts';
 import { SERVING_PATH } from '../registration/graph.ts';
-import { inspectUntrusted } from '../registration/inspect.ts';
+import type { InspectedGraph } from '../registration/inspect.ts';
+import { inspectStored } from '../registration/inspect.ts';
 import { withServingGraph } from '../registration/pipeline-package.ts';
 import { mlflowProvenance } from '../registration/provenance.ts';
 import type { ReadyRegistration } from '../registration/registration.service.ts';
@@ -43,7 +43,7 @@ async function servableOf(storage: Storage, files: readonly ArtifactRef[]): Prom
   try {
     return {
       onnx,
-      graph: await inspectUntrusted(await storage.getBlobBuffer(onnx.sha256, { maxBytes: onnx.sizeBytes })),
+      graph: await inspectStored(storage, onnx),
     };
   } catch (error) {
     if (!isAppError(error) || error.retryable) throw error;
@@ -69,7 +69,7 @@ export async function prepareModel(
   const isServable = 'graph' in servable;
   const shown = pickles.slice(0, PICKLES_SHOWN_MAX);
   const { files, servingFile } = isServable
-    ? await withServingGraph(storage, taken, servable.onnx.path, servable.graph)
+    ? withServingGraph(taken, servable.onnx.path, servable.graph)
     : { files: taken, servingFile: NOT_SERVABLE };
   const digest = isServable
     ? modelDigest({

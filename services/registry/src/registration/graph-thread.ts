@@ -1,19 +1,40 @@
+import { readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { isAppError } from '@millrace/contracts';
-import { inspectGraph } from './graph.ts';
+import type { OnnxSource } from '@millrace/onnx';
+import type { ReadGraph } from './graph.ts';
+import { readGraph } from './graph.ts';
 
-/** What the thread sends once: the inspected graph, or the error as it crosses a wire. */
+/** Where the file is: an open file of the process, the position of its first byte there, and its length. */
+export type FilePlace = { readonly fd: number; readonly start: number; readonly sizeBytes: number };
+
+/** What the thread sends once: the graph, or the error as it crosses a wire. */
 export type ThreadReply =
-  | { readonly graph: ReturnType<typeof inspectGraph> }
+  | { readonly graph: ReadGraph }
   | { readonly error: { readonly code: string; readonly message: string } };
 
-function reply(bytes: Uint8Array): ThreadReply {
+function sourceAt({ fd, start: first, sizeBytes }: FilePlace): OnnxSource {
+  return {
+    sizeBytes,
+    read(start, end) {
+      const bytes = new Uint8Array(end - start);
+      for (let done = 0; done < bytes.length; ) {
+        const count = readSync(fd, bytes, done, bytes.length - done, first + start + done);
+        if (count === 0) throw new Error('A spooled model became shorter.');
+        done += count;
+      }
+      return bytes;
+    },
+  };
+}
+
+function reply(place: FilePlace): ThreadReply {
   try {
-    return { graph: inspectGraph(bytes) };
+    return { graph: readGraph(sourceAt(place)) };
   } catch (error) {
     if (!isAppError(error)) throw error;
     return { error: { code: error.code, message: error.message } };
   }
 }
 
-parentPort?.postMessage(reply(workerData as Uint8Array));
+parentPort?.postMessage(reply(workerData as FilePlace));

@@ -1,11 +1,10 @@
 import type { ArtifactRef, EventData, PipelineRegistrationRequested } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { modelDigest } from '@millrace/integrity';
-import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
-import type { InspectedGraph } from './graph.ts';
 import { SERVING_PATH } from './graph.ts';
-import { inspectUntrusted } from './inspect.ts';
+import type { InspectedGraph } from './inspect.ts';
+import { inspectStored } from './inspect.ts';
 import { pipelineConversion, pipelineProvenance } from './provenance.ts';
 import type { ReadyRegistration } from './registration.service.ts';
 import type { SigningKey } from './sign.ts';
@@ -30,9 +29,8 @@ export async function preparePipelinePackage(
   const onnx = graphFile(request.files);
   assertGraphDigests(request, onnx);
   for (const file of request.files) if (file !== onnx) await verifyBlob(storage, file);
-  const bytes = await storage.getBlobBuffer(onnx.sha256, { maxBytes: defaultOnnxLimits.modelBytesMax });
-  const graph = await inspectUntrusted(bytes);
-  const { files, servingFile } = await withServingGraph(storage, request.files, onnx.path, graph);
+  const graph = await inspectStored(storage, onnx);
+  const { files, servingFile } = withServingGraph(request.files, onnx.path, graph);
   const digest = modelDigest({
     weightsDigest: request.weightsDigest,
     graphDigests: Object.values(request.graphDigests),
@@ -65,16 +63,14 @@ export async function preparePipelinePackage(
   };
 }
 
-/** The files of the package with the graph that is served among them; stores that graph when it had to be made. */
-export async function withServingGraph(
-  storage: Storage,
+/** The files of the package with the graph that is served among them. */
+export function withServingGraph(
   files: readonly ArtifactRef[],
   graphPath: string,
-  graph: InspectedGraph,
-): Promise<{ files: readonly ArtifactRef[]; servingFile: string }> {
-  if (graph.rewritten === undefined) return { files, servingFile: graphPath };
-  const blob = await storage.putBlob(graph.rewritten);
-  return { files: [...files, { path: SERVING_PATH, ...blob }], servingFile: SERVING_PATH };
+  { serving }: InspectedGraph,
+): { files: readonly ArtifactRef[]; servingFile: string } {
+  if (serving === undefined) return { files, servingFile: graphPath };
+  return { files: [...files, { path: SERVING_PATH, ...serving }], servingFile: SERVING_PATH };
 }
 
 function graphFile(files: readonly ArtifactRef[]): ArtifactRef {

@@ -10,7 +10,7 @@ import type { VersionRepository, VersionWithPackage } from '../versions/version.
 import { NOT_SERVABLE } from '../versions/version.repository.ts';
 import type { Lineage } from '../versions/version.table.ts';
 import { versionIds } from '../versions/version-ids.ts';
-import type { InspectedGraph } from './graph.ts';
+import type { InspectedGraph } from './inspect.ts';
 import { assertNames, nextVersion } from './labels.ts';
 import type { SignedPackage } from './sign.ts';
 

@@ -1,6 +1,4 @@
-import { AppError } from '@millrace/contracts';
 import { modelDigest } from '@millrace/integrity';
-import { defaultOnnxLimits } from '@millrace/onnx';
 import type { Storage } from '@millrace/storage';
 import { GRAPH_PATH } from '../registration/graph.ts';
 import { inspectUntrusted } from '../registration/inspect.ts';
@@ -20,16 +18,10 @@ export async function prepareOnnx(
   file: SpooledFile,
   by: Uploader,
 ): Promise<ReadyRegistration> {
-  const { modelBytesMax } = defaultOnnxLimits;
-  if (file.sizeBytes > modelBytesMax)
-    throw new AppError(
-      'model_too_large',
-      `The model has ${file.sizeBytes} bytes; at most ${modelBytesMax} are read.`,
-    );
-  const graph = await inspectUntrusted(await file.bytes());
-  const blob = await storage.putBlob(file.stream(), { sha256: file.sha256, sizeBytes: file.sizeBytes });
+  const graph = await inspectUntrusted(storage, file);
+  const blob = await storage.putBlob(file);
   const uploaded = [{ path: GRAPH_PATH, ...blob }];
-  const { files, servingFile } = await withServingGraph(storage, uploaded, GRAPH_PATH, graph);
+  const { files, servingFile } = withServingGraph(uploaded, GRAPH_PATH, graph);
   const digest = modelDigest({ weightsDigest: graph.weightsDigest, graphDigests: [graph.sha256] });
   const { modelId, inputSchema, outputSchema, metadata } = request;
   return {

@@ -17,8 +17,7 @@ import { contentDigest } from './uploaded-model.ts';
 export async function storeFiles(storage: Storage, files: UploadFiles, folder = ''): Promise<ArtifactRef[]> {
   const refs: ArtifactRef[] = [];
   for (const [path, file] of files) {
-    const { sha256, sizeBytes } = file;
-    refs.push({ path: `${folder}${path}`, ...(await storage.putBlob(file.stream(), { sha256, sizeBytes })) });
+    refs.push({ path: `${folder}${path}`, ...(await storage.putBlob(file)) });
   }
   return refs;
 }

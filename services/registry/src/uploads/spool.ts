@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { AppError } from '@millrace/contracts';
+import type { KnownBytes } from '@millrace/storage';
 
 /** A received file on disk; it is readable until its area is disposed of. */
-export type SpooledFile = {
-  readonly sha256: string;
-  readonly sizeBytes: number;
+export type SpooledFile = KnownBytes & {
+  /** Where it lies: an open file, and the position of its first byte there. */
+  readonly place: { readonly fd: number; readonly start: number };
   /** The whole file in memory. */
   bytes(): Promise<Buffer>;
   /** Bytes `from` to `to`, by default all. */
@@ -33,6 +34,15 @@ async function* readRange(handle: FileHandle, from: number, to: number): AsyncGe
     at += bytesRead;
     yield piece.subarray(0, bytesRead);
   }
+}
+
+async function readInto(handle: FileHandle, at: number, bytes: Buffer): Promise<Buffer> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, at + done);
+    if (bytesRead === 0) throw new Error('A spooled upload became shorter.');
+    done += bytesRead;
+  }
+  return bytes;
 }
 
 /** Opens an empty area in the folder for temporary files. */
@@ -64,11 +74,10 @@ export async function openSpoolArea(): Promise<SpoolArea> {
     return {
       sha256: hash.digest('hex'),
       sizeBytes,
-      bytes: async () => {
-        const parts: Buffer[] = [];
-        for await (const piece of readRange(handle, start, start + sizeBytes)) parts.push(piece);
-        return Buffer.concat(parts, sizeBytes);
-      },
+      place: { fd: handle.fd, start },
+      read: (at, length, into = Buffer.allocUnsafe(length)) =>
+        readInto(handle, start + at, into.subarray(0, length)),
+      bytes: () => readInto(handle, start, Buffer.allocUnsafeSlow(sizeBytes)),
       stream,
     };
   }

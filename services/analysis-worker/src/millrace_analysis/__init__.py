@@ -1,0 +1,1 @@
+"""Ingestion: data that others made become dataset versions, checked and divided."""

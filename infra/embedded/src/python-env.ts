@@ -30,6 +30,8 @@ export const ENVIRONMENTS = {
   'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
   'clients-mlflow2': 'infra/embedded/requirements-clients-mlflow2.txt',
   'clients-mlflow3': 'infra/embedded/requirements-clients-mlflow3.txt',
+  'clients-mlflow-keras': 'infra/embedded/requirements-clients-mlflow-keras.txt',
+  'clients-mlflow-torch': 'infra/embedded/requirements-clients-mlflow-torch.txt',
   training: 'services/training-worker/requirements.txt',
   notebook: 'services/training-worker/requirements-notebook.txt',
   'training-gpu': 'services/training-worker/requirements-gpu.txt',
@@ -47,6 +49,7 @@ export const ENVIRONMENTS = {
 /** Environments with a smaller lock for machines that have the package's own CPU build on disk. */
 const CPU_BUILDS: Partial<Record<string, CpuBuild>> = {
   torch: { wheel: 'torch', lock: 'services/training-worker/requirements-torch-cpu.txt' },
+  'clients-mlflow-torch': { wheel: 'torch', lock: 'infra/embedded/requirements-clients-mlflow-torch-cpu.txt' },
 };
 
 /** Name of a Python environment. */

@@ -12,10 +12,13 @@ export {
   TENANTS_MAX,
   tokenAlgorithms,
 } from './auth/identities.ts';
+export { createKeySeeker } from './auth/key-seeker.ts';
 export {
   KEY_SET_KEYS_MAX,
   KeyRecord,
   KeySet,
+  KeySetQuestion,
+  NoNewKeys,
   SignedKeySet,
   signKeySet,
   verifyKeySet,

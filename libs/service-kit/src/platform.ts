@@ -82,9 +82,9 @@ export function connectAuth(
 ): { auth: Auth; close(): void } {
   const keySet = createKeySetClient({
     publicKeyPem: readFileSync(config.authPublicKeyFile, 'utf8'),
-    fetch: async (seek) => {
-      const timeout = seek === undefined ? KEY_SET_TIMEOUT_MS : KEY_SET_SEEK_TIMEOUT_MS;
-      return (await bus.nc.request(KEY_SET_SUBJECT, JSON.stringify({ seek }), { timeout })).json();
+    fetch: async (question) => {
+      const timeout = question.seek === undefined ? KEY_SET_TIMEOUT_MS : KEY_SET_SEEK_TIMEOUT_MS;
+      return (await bus.nc.request(KEY_SET_SUBJECT, JSON.stringify(question), { timeout })).json();
     },
     onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
     logger,

@@ -1,7 +1,12 @@
 import type { Bus } from '@millrace/bus';
 import type { Database } from '@millrace/database';
 import type { KeySet, KeySetSource, Logger } from '@millrace/service-kit';
-import { createKeySetHolder, DISABLED_PRINCIPALS_MAX, TENANTS_MAX } from '@millrace/service-kit';
+import {
+  createKeySeeker,
+  createKeySetHolder,
+  DISABLED_PRINCIPALS_MAX,
+  TENANTS_MAX,
+} from '@millrace/service-kit';
 import type { KeyService } from './keys/key.service.ts';
 import { createKeyService } from './keys/key.service.ts';
 import { startKeySetPublisher } from './keys/key-set.publisher.ts';
@@ -75,14 +80,34 @@ export function startIdentity(deps: IdentityDeps): Identity {
   async function seek(issuer: string): Promise<void> {
     if (await issuerKeys.seek(issuer)) await publisher.publish();
   }
-  const publisher = startKeySetPublisher({ bus, keySet, seek, own, privateKeyPem, logger });
+  const publisher = startKeySetPublisher({
+    bus,
+    keySet,
+    seek,
+    isValidKey: keys.anyValid,
+    own,
+    privateKeyPem,
+    logger,
+  });
+  // a key that another gateway made a moment ago
+  const seeker = createKeySeeker({
+    ask: async (ids) => {
+      try {
+        if (await keys.anyValid(ids)) await publisher.reload();
+      } catch (error) {
+        logger.warn({ err: error }, 'A key that is not known here could not be looked for.');
+      }
+    },
+    isReady: own.isReady,
+    isKnown: (id) => own.find(id) !== undefined,
+  });
   return {
     keys,
     principals,
     tenants,
     issuerKeys,
     limitsOf: (tenant) => limits.get(tenant),
-    keySet: { ...own, seek },
+    keySet: { ...own, seek, seekKey: seeker.seek },
     publish: publisher.publish,
     async stop() {
       issuerKeys.stop();

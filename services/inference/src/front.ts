@@ -17,6 +17,7 @@ import { startEngine } from './engine/start-engine.ts';
 import type { GrpcListener } from './grpc/start-grpc.ts';
 import { startGrpc } from './grpc/start-grpc.ts';
 import { createModelStore } from './models/model-store.ts';
+import { servedNameOf } from './models/served-name.ts';
 import type { ServingReport } from './models/serving-report.ts';
 import { createLocalReport } from './models/serving-report.ts';
 import type { VersionRecall } from './models/version-resolver.ts';
@@ -161,7 +162,7 @@ export async function createFront(options: FrontOptions): Promise<Front> {
       const version = await resolver.byId(modelVersionId);
       const { loadMs, served } = await store.load(version, { isRetried: true });
       // remembered before the first request, which the registry may not be there for
-      await resolver.resolve(version.model, undefined).catch(() => undefined);
+      await resolver.resolve(servedNameOf(version), undefined).catch(() => undefined);
       return {
         modelVersionId,
         loadMs,

@@ -41,6 +41,8 @@ export const PredictionBatch = Type.Object({
   source: Uuid,
   sequence: Type.Integer({ minimum: 0 }),
   modelVersionId: Uuid,
+  /** Whose model it is; the platform's own tenant when absent. */
+  tenant: Type.Optional(Type.String()),
   model: Name,
   version: Type.String(),
   framework: Type.String(),

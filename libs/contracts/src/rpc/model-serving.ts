@@ -8,6 +8,8 @@ import { RolloutPlan } from '../rollouts/rollout.ts';
 export const ResolveVersionRequest = Type.Object({
   modelVersionId: Type.Optional(Uuid),
   modelId: Type.Optional(Uuid),
+  /** Whose model is meant by a name; the platform's own tenant when absent. */
+  tenant: Type.Optional(Type.String()),
   model: Type.Optional(Name),
   version: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
 });
@@ -17,6 +19,8 @@ export type ResolveVersionRequest = Static<typeof ResolveVersionRequest>;
 export const ResolvedVersion = Type.Object({
   modelVersionId: Uuid,
   modelId: Uuid,
+  /** Whose model it is; the platform's own tenant when absent. */
+  tenant: Type.Optional(Type.String()),
   model: Name,
   version: Type.String({ description: 'The label.' }),
   ordinal: Type.Integer({ minimum: 1 }),

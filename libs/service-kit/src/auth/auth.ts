@@ -25,7 +25,8 @@ export type Auth = {
   readonly mode: AuthMode;
   /**
    * Throws `auth_required` (401), `host_not_allowed` (421) or `dependency_unavailable` (503, no key set yet). A promise
-   * only for a token of an identity provider that was not seen before; it may also reject with `token_invalid` (401).
+   * only for a token of an identity provider that was not seen before, and for a key that the gateway has to be asked
+   * about; it may also reject with `token_invalid` (401).
    */
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
   /** Throws `scope_missing` (403) unless the principal has the scope; `admin` has every scope within its tenant. */
@@ -88,6 +89,9 @@ export function createAuth(options: {
           return known.principal;
         const token = BEARER_TOKEN.exec(authorization)?.[1];
         if (token !== undefined && tokens.isTrusting()) return byToken(token, credentials);
+        const sought = unknownKey(authorization, keySet);
+        if (sought !== undefined)
+          return sought.then(() => remember(connection, byKey(authorization, keySet)));
         return remember(connection, byKey(authorization, keySet));
       }
       if (options.mode === 'required') throw authRequired();
@@ -121,6 +125,12 @@ type Verified = { readonly authorization: string; readonly principal: Principal 
   | { readonly record: KeyRecord }
   | { readonly token: VerifiedToken }
 );
+
+/** Asks about a key that is not in the key set; undefined where there is nothing to ask. */
+function unknownKey(authorization: string, keySet: KeySetSource): Promise<void> | undefined {
+  const keyId = apiKeyId(BEARER.exec(authorization)?.[1] ?? '');
+  return keyId === undefined || keySet.find(keyId) !== undefined ? undefined : keySet.seekKey(keyId);
+}
 
 function byKey(authorization: string, keySet: KeySetSource): Verified {
   const key = BEARER.exec(authorization)?.[1];

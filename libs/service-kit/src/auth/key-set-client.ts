@@ -1,6 +1,8 @@
+import Value from 'typebox/value';
 import type { Logger } from '../logger.ts';
-import type { KeyRecord, KeySet } from './key-set.ts';
-import { verifyKeySet } from './key-set.ts';
+import { createKeySeeker } from './key-seeker.ts';
+import type { KeyRecord, KeySet, KeySetQuestion } from './key-set.ts';
+import { NoNewKeys, verifyKeySet } from './key-set.ts';
 import type { Trust } from './trust.ts';
 import { noTrust, trustOf } from './trust.ts';
 
@@ -11,6 +13,11 @@ export type KeySetSource = {
   find(keyId: string): KeyRecord | undefined;
   /** Whose tokens are accepted. */
   trust(): Trust;
+  /**
+   * Looks for an API key that is not here; undefined where that is no use, since it was asked about lately or the asking
+   * has no bound left. Never rejects.
+   */
+  seekKey(keyId: string): Promise<void> | undefined;
   /** Looks for keys of an identity provider that are newer than those here; never throws, and not every call asks. */
   seek(issuer: string): Promise<void>;
 };
@@ -39,6 +46,7 @@ export function createKeySetHolder(): KeySetSource & { replace(keySet: KeySet): 
     isReady: () => records !== undefined,
     find: (keyId) => records?.get(keyId),
     trust: () => trust,
+    seekKey: () => undefined,
     seek: async () => undefined,
     replace: (keySet) => {
       records = new Map(keySet.keys.map((key) => [key.id, key]));
@@ -48,12 +56,12 @@ export function createKeySetHolder(): KeySetSource & { replace(keySet: KeySet): 
 }
 
 /**
- * Keeps a verified copy of the gateway's key set. `fetch` asks for it (over NATS), with the issuer whose keys the gateway
- * is to fetch anew, if any; `onChanged` may subscribe to the hint. The last good set stays in use when the gateway does not answer; an older or badly signed one is refused.
+ * Keeps a verified copy of the gateway's key set. `fetch` asks for it (over NATS), saying what is looked for, if anything
+ * is; a question for keys that the gateway does not know either may be answered with NO_NEW_KEYS. `onChanged` may subscribe to the hint. The last good set stays in use when the gateway does not answer; an older or badly signed one is refused.
  */
 export function createKeySetClient(options: {
   publicKeyPem: string;
-  fetch: (seek?: string) => Promise<unknown>;
+  fetch: (question: KeySetQuestion) => Promise<unknown>;
   onChanged?: (refresh: () => void) => void;
   refreshMs?: number;
   logger: Logger;
@@ -67,9 +75,11 @@ export function createKeySetClient(options: {
   let seeking: Promise<unknown> | undefined;
   let soughtAtMs = Number.NEGATIVE_INFINITY;
 
-  async function refresh(seek?: string): Promise<boolean> {
+  async function refresh(question: KeySetQuestion = {}): Promise<boolean> {
     try {
-      const keySet = verifyKeySet(await options.fetch(seek), options.publicKeyPem);
+      const answer = await options.fetch(question);
+      if (question.keys !== undefined && Value.Check(NoNewKeys, answer)) return false;
+      const keySet = verifyKeySet(answer, options.publicKeyPem);
       if (Date.parse(keySet.issuedAt) < Date.parse(issuedAt)) return false;
       issuedAt = keySet.issuedAt;
       holder.replace(keySet);
@@ -88,17 +98,24 @@ export function createKeySetClient(options: {
     timer.unref();
   }
 
+  const seeker = createKeySeeker({
+    ask: (keys) => refresh({ keys: [...keys] }),
+    isReady: holder.isReady,
+    isKnown: (keyId) => holder.find(keyId) !== undefined,
+  });
+
   void loop();
   options.onChanged?.(() => void refresh());
   return {
     isReady: holder.isReady,
     find: holder.find,
     trust: holder.trust,
+    seekKey: seeker.seek,
     async seek(issuer) {
       if (seeking === undefined) {
         if (performance.now() - soughtAtMs < SEEK_INTERVAL_MS) return;
         soughtAtMs = performance.now();
-        seeking = refresh(issuer).finally(() => {
+        seeking = refresh({ seek: issuer }).finally(() => {
           seeking = undefined;
         });
       }

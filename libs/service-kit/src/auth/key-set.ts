@@ -32,6 +32,20 @@ export type KeySet = Static<typeof KeySet>;
 export const SignedKeySet = Type.Object({ ...KeySet.properties, signature: Type.String({ minLength: 1 }) });
 export type SignedKeySet = Static<typeof SignedKeySet>;
 
+/** What is looked for with a question for the key set; nothing in particular when empty. */
+export const KeySetQuestion = Type.Object({
+  /** The identity provider whose keys are to be fetched anew. */
+  seek: Type.Optional(Type.String({ maxLength: 500 })),
+  /** API keys that somebody sent and that are not in the set of who asks. */
+  keys: Type.Optional(
+    Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { minItems: 1, maxItems: 500 }),
+  ),
+});
+export type KeySetQuestion = Static<typeof KeySetQuestion>;
+
+/** Says that none of the keys is valid, in place of a whole set; it can only lead to a refusal, so it is not signed. */
+export const NoNewKeys = Type.Object({ known: Type.Literal(false) }, { additionalProperties: false });
+
 /** Signs a key set with the gateway's private key (PEM). */
 export function signKeySet(keySet: KeySet, privateKeyPem: string): SignedKeySet {
   const body = bodyOf(keySet);

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Principal } from '../auth/scopes.ts';
 import type { BodyMemory } from './body-memory.ts';
 import { freePiece, takeAligned } from './body-memory.ts';
 import type { ExpressRoute } from './express-lane.ts';
@@ -10,6 +11,7 @@ import { headBytes, readHead } from './request-head.ts';
 /** A request that the lane takes; `arrivedAt` is the time of its head (`performance.now()`). */
 export type Taken = {
   readonly head: RequestHead;
+  readonly principal: Principal;
   readonly route: ExpressRoute;
   readonly params: readonly string[];
   readonly arrivedAt: number;
@@ -106,12 +108,12 @@ export function openConnection(socket: Socket, lane: Lane): Connection {
   }
 
   async function answer(taken: Taken, body: Buffer, memory: BodyMemory): Promise<void> {
-    const { head, route, params, arrivedAt } = taken;
+    const { head, principal, route, params, arrivedAt } = taken;
     const id = lane.idOf(head.headers['x-request-id']);
     turn('answering');
     let reply: ExpressReply;
     try {
-      reply = await route.answer({ id, headers: head.headers, params, body, memory, isGone });
+      reply = await route.answer({ id, principal, headers: head.headers, params, body, memory, isGone });
     } catch (error) {
       reply = route.refuse(error, id);
     }

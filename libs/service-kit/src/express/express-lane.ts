@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { propagation } from '@opentelemetry/api';
 import type { Auth } from '../auth/auth.ts';
-import type { Scope } from '../auth/scopes.ts';
+import type { Principal, Scope } from '../auth/scopes.ts';
 import type { BodyMemory } from './body-memory.ts';
 import type { Connection, Lane, Taken } from './express-connection.ts';
 import { openConnection } from './express-connection.ts';
@@ -12,6 +12,7 @@ import type { RequestHead } from './request-head.ts';
 /** A request whose body is there. */
 export type ExpressRequest = {
   readonly id: string;
+  readonly principal: Principal;
   readonly headers: Readonly<Record<string, string>>;
   /** What the groups of the route's path found. */
   readonly params: readonly string[];
@@ -88,7 +89,8 @@ export function openExpressLane(options: ExpressLaneOptions): ExpressLane {
     },
   };
 
-  function isAllowed({ headers }: RequestHead, scope: Scope, socket: Socket): boolean {
+  /** Who makes the request, if they may. */
+  function allowed({ headers }: RequestHead, scope: Scope, socket: Socket): Principal | undefined {
     const { authorization, host, origin } = headers;
     const { remoteAddress } = socket;
     try {
@@ -97,13 +99,13 @@ export function openExpressLane(options: ExpressLaneOptions): ExpressLane {
       if (principal instanceof Promise) {
         // a token that is new here: the complete server waits for its verification, and answers
         principal.catch(() => undefined);
-        return false;
+        return undefined;
       }
       auth.authorize(principal, scope);
-      return true;
+      return principal;
     } catch {
       // the complete server refuses it again, and answers
-      return false;
+      return undefined;
     }
   }
 
@@ -112,11 +114,10 @@ export function openExpressLane(options: ExpressLaneOptions): ExpressLane {
     for (const route of routes) {
       const match = route.path.exec(head.path);
       if (match === null) continue;
-      const isTaken =
-        head.bodyBytes <= route.bodyBytesMax &&
-        route.accepts?.(head.headers) !== false &&
-        isAllowed(head, route.scope, socket);
-      return isTaken ? { head, route, params: match.slice(1), arrivedAt: performance.now() } : undefined;
+      const isFit = head.bodyBytes <= route.bodyBytesMax && route.accepts?.(head.headers) !== false;
+      const principal = isFit ? allowed(head, route.scope, socket) : undefined;
+      if (principal === undefined) return undefined;
+      return { head, principal, route, params: match.slice(1), arrivedAt: performance.now() };
     }
     return undefined;
   }

@@ -1,12 +1,21 @@
 import type { Bus } from '@millrace/bus';
 import { serveRpc } from '@millrace/bus';
 import type { KeySet, Logger } from '@millrace/service-kit';
-import { KEY_SET_CHANGED_SUBJECT, KEY_SET_REFRESH_MS, SignedKeySet, signKeySet } from '@millrace/service-kit';
+import {
+  KEY_SET_CHANGED_SUBJECT,
+  KEY_SET_REFRESH_MS,
+  KeySetQuestion,
+  NoNewKeys,
+  SignedKeySet,
+  signKeySet,
+} from '@millrace/service-kit';
 import Type from 'typebox';
 
 export type KeySetPublisher = {
   /** Takes the keys from the database into this process and tells the others to ask for them. */
   publish(): Promise<void>;
+  /** Takes the keys from the database into this process. */
+  reload(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -19,6 +28,8 @@ export function startKeySetPublisher(deps: {
   keySet: () => Promise<KeySet>;
   /** Fetches the keys of an identity provider anew, when another service was shown one that it does not know. */
   seek: (issuer: string) => Promise<void>;
+  /** Whether any of these is the id of a key that may be used now. */
+  isValidKey: (keyIds: readonly string[]) => Promise<boolean>;
   own: { replace(keySet: KeySet): void };
   privateKeyPem: string;
   logger: Logger;
@@ -43,9 +54,10 @@ export function startKeySetPublisher(deps: {
     bus,
     'gateway',
     'key-set',
-    { request: Type.Object({ seek: Type.Optional(Type.String({ maxLength: 500 })) }), reply: SignedKeySet },
-    async ({ seek }) => {
+    { request: KeySetQuestion, reply: Type.Union([NoNewKeys, SignedKeySet]) },
+    async ({ seek, keys }) => {
       if (seek !== undefined) await deps.seek(seek);
+      if (keys !== undefined && !(await deps.isValidKey(keys))) return { known: false as const };
       return signKeySet(await deps.keySet(), deps.privateKeyPem);
     },
   );
@@ -53,6 +65,7 @@ export function startKeySetPublisher(deps: {
   const timer = setInterval(() => void reload(), KEY_SET_REFRESH_MS);
   timer.unref();
   return {
+    reload,
     async publish() {
       await reload();
       bus.nc.publish(KEY_SET_CHANGED_SUBJECT);

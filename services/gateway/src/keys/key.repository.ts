@@ -1,5 +1,5 @@
 import type { Executor } from '@millrace/database';
-import { and, count, desc, eq, getTableColumns, gt, isNull, or, sql } from 'drizzle-orm';
+import { and, count, desc, eq, getTableColumns, gt, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
 import { isBefore } from '../created-page.ts';
 import type { PrincipalRow } from '../principals/principal.table.ts';
@@ -75,6 +75,14 @@ export function createKeyRepository(db: Executor) {
       return await rows()
         .where(and(isActive(), isNull(principals.disabledAt), isNull(tenants.disabledAt)))
         .limit(limit);
+    },
+    /** Whether any of these keys works now. */
+    async anyActive(ids: readonly string[]): Promise<boolean> {
+      const works = and(isActive(), isNull(principals.disabledAt), isNull(tenants.disabledAt));
+      const found = await rows()
+        .where(and(inArray(apiKeys.id, [...ids]), works))
+        .limit(1);
+      return found.length > 0;
     },
     /** Keys that are neither revoked nor expired, of all tenants or of one. */
     async countActive(tenant?: string): Promise<number> {

@@ -41,6 +41,8 @@ export type KeyService = {
   revoke(id: string, by: Principal): Promise<ApiKeyRow>;
   /** Makes the first admin key, whose text the launcher wrote to a file. */
   bootstrap(token: string): Promise<void>;
+  /** Whether any of these is the id of a key that is valid now. */
+  anyValid(ids: readonly string[]): Promise<boolean>;
   /** All keys that are valid now. */
   activeKeys(): Promise<KeySet['keys']>;
 };
@@ -113,6 +115,7 @@ export function createKeyService(deps: { database: Database; onChanged: () => Pr
       });
       await onChanged();
     },
+    anyValid: keys.anyActive,
     activeKeys: async () => (await keys.listActive(KEY_SET_KEYS_MAX)).map(toRecord),
   };
 }

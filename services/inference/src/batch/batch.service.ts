@@ -135,7 +135,11 @@ export function createBatchService(deps: BatchServiceDeps): BatchService {
       const before = await repeated(database.db, tenant, idempotencyKey, bodySha256);
       if (before !== undefined) return toBatchJobView(before);
       const { model, version: label } = body;
-      const version = await deps.resolveVersion({ model, ...(label !== undefined && { version: label }) });
+      const version = await deps.resolveVersion({
+        tenant,
+        model,
+        ...(label !== undefined && { version: label }),
+      });
       assertServable(version);
       const { format, sources } = await findSources(deps, tenant, body);
       assertConsistent(body, format);

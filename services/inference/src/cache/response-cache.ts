@@ -4,6 +4,7 @@ import type { Metrics } from '@millrace/service-kit';
 import type { QueueAnswer } from '../engine/request-queue.ts';
 import type { ServedModel } from '../engine/served-model.ts';
 import type { LoadedModel } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import { digestOf } from '../telemetry/tensor-summary.ts';
 import type { Tensor } from '../tensors/tensor.ts';
 import { createCacheStore, sameInputs } from './cache-store.ts';
@@ -103,7 +104,7 @@ export function createResponseCache(metrics: Metrics, limits: CacheLimits): Resp
     counts.hitMs += lookMs;
     counts.hitRequestMs += performance.now() - request.startedAt;
     counts.lastHitAt = Date.now();
-    requests.inc({ model: version.model, version: version.version, outcome: 'hit' });
+    requests.inc({ model: servedNameOf(version), version: version.version, outcome: 'hit' });
     const queued = {
       outputs: [...outputs],
       queueMs: 0,
@@ -178,7 +179,7 @@ export function createResponseCache(metrics: Metrics, limits: CacheLimits): Resp
       const counts = totalsOf(model.served);
       counts.misses += 1;
       counts.missMs += lookMs;
-      requests.inc({ model: model.version.model, version: model.version.version, outcome: 'miss' });
+      requests.inc({ model: servedNameOf(model.version), version: model.version.version, outcome: 'miss' });
       const queued = await runAndKeep(request, key, run);
       return { queued: { ...queued, inputDigests: digests }, isHit: false };
     },

@@ -2,6 +2,7 @@ import type { JsonValue } from '@bufbuild/protobuf';
 import { fromJson } from '@bufbuild/protobuf';
 import { AppError } from '@millrace/contracts';
 import type { ReadinessChecks } from '@millrace/service-kit';
+import { servedName } from '../models/served-name.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import type { ServerControl } from '../server/server-control.ts';
 import {
@@ -12,6 +13,7 @@ import {
   SERVER_NAME,
   SERVER_VERSION,
 } from '../server/server-metadata.ts';
+import { controlOf } from '../server/tenant-control.ts';
 import type { ModelRepositoryParameter } from './generated/inference/v2/grpc_inference_service_pb.ts';
 import {
   GRPCInferenceService,
@@ -62,24 +64,30 @@ export function controlMethods(
       version: SERVER_VERSION,
       extensions: [...EXTENSIONS],
     })),
-    unaryMethod(method.modelReady, 'models:read', async ({ name, version }) => {
-      await service.described(required(name, 'name'), given(version)).catch((error: unknown) => {
+    unaryMethod(method.modelReady, 'models:read', async ({ name, version }, { principal }) => {
+      const served = servedName(principal.tenant, required(name, 'name'));
+      await service.described(served, given(version)).catch((error: unknown) => {
         throw notReady(error);
       });
       return { ready: true };
     }),
-    unaryMethod(method.modelMetadata, 'models:read', async ({ name, version }) => {
-      const metadata = await modelMetadata(service, control, required(name, 'name'), given(version));
+    unaryMethod(method.modelMetadata, 'models:read', async ({ name, version }, { principal }) => {
+      const served = servedName(principal.tenant, required(name, 'name'));
+      const metadata = await modelMetadata(service, control, served, given(version));
       const tensors = (of: typeof metadata.inputs) =>
         of.map((tensor) => ({ ...tensor, shape: tensor.shape.map(BigInt) }));
       return { ...metadata, inputs: tensors(metadata.inputs), outputs: tensors(metadata.outputs) };
     }),
-    unaryMethod(method.modelConfig, 'models:read', async ({ name, version }) => {
-      const config = await control.config(required(name, 'name'), given(version));
+    unaryMethod(method.modelConfig, 'models:read', async ({ name, version }, { principal }) => {
+      const config = await controlOf(control, principal.tenant).config(
+        required(name, 'name'),
+        given(version),
+      );
       return { config: fromJson(ModelConfigSchema, config as unknown as JsonValue) };
     }),
-    unaryMethod(method.modelStatistics, 'models:read', async ({ name, version }) => {
-      const statistics = await control.statistics(given(name), given(version));
+    unaryMethod(method.modelStatistics, 'models:read', async ({ name, version }, { principal }) => {
+      const own = controlOf(control, principal.tenant);
+      const statistics = await own.statistics(given(name), given(version));
       // response_stats belongs to models with several answers to a request
       const options = { ignoreUnknownFields: true };
       return {
@@ -88,19 +96,19 @@ export function controlMethods(
         ),
       };
     }),
-    unaryMethod(method.repositoryIndex, 'models:read', async ({ ready }) => {
-      const index = await control.index();
+    unaryMethod(method.repositoryIndex, 'models:read', async ({ ready }, { principal }) => {
+      const index = await controlOf(control, principal.tenant).index();
       return { models: ready ? index.filter(({ state }) => state === 'READY') : index };
     }),
-    unaryMethod(method.repositoryModelLoad, 'models:write', async (request) => {
+    unaryMethod(method.repositoryModelLoad, 'models:write', async (request, { principal }) => {
       const name = required(request.modelName || request.repositoryName, 'model_name');
       assertNoFiles(request.parameters);
-      await control.load(name, versionParameter(request.parameters));
+      await controlOf(control, principal.tenant).load(name, versionParameter(request.parameters));
       return { modelName: name, isLoaded: true };
     }),
-    unaryMethod(method.repositoryModelUnload, 'models:write', async (request) => {
+    unaryMethod(method.repositoryModelUnload, 'models:write', async (request, { principal }) => {
       const name = required(request.modelName || request.repositoryName, 'model_name');
-      await control.unload(name, versionParameter(request.parameters));
+      await controlOf(control, principal.tenant).unload(name, versionParameter(request.parameters));
       return { modelName: name, isUnloaded: true };
     }),
   ];

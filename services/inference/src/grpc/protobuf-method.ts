@@ -1,6 +1,7 @@
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AppError } from '@millrace/contracts';
+import type { Call } from './transport/call.ts';
 import type { Method } from './transport/grpc-server.ts';
 import { framed } from './transport/message-reader.ts';
 import { malformed } from './wire-reader.ts';
@@ -42,14 +43,15 @@ export function writeMessage<O extends DescMessage>(schema: O, value: MessageIni
 export function unaryMethod<I extends DescMessage, O extends DescMessage>(
   rpc: Rpc<I, O>,
   scope: Method['scope'],
-  handle: (request: MessageShape<I>) => Promise<MessageInitShape<O>>,
+  handle: (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>,
 ): [path: string, method: Method] {
   return [
     pathOf(rpc),
     {
       kind: 'unary',
       scope,
-      handle: async (bytes) => writeMessage(rpc.output, await handle(readMessage(rpc.input, bytes))),
+      handle: async (bytes, call) =>
+        writeMessage(rpc.output, await handle(readMessage(rpc.input, bytes), call)),
     },
   ];
 }

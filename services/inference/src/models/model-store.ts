@@ -10,6 +10,7 @@ import type { PackageCache } from '../packages/package-cache.ts';
 import { readLabels } from '../packages/package-labels.ts';
 import { filesToServe, placeFiles } from '../packages/serving-files.ts';
 import { assertServable, verifyPackage } from '../packages/verify-package.ts';
+import { servedName, tenantOf } from './served-name.ts';
 
 /** A load that failed is not tried again for this long, unless asked for by name (ms). */
 const FAILURE_KEPT_MS = 10_000;
@@ -98,7 +99,7 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
 
   async function open(version: ResolvedVersion): Promise<ServedModel> {
     const file = verifyPackage(version, options.publicKeyPem);
-    if (file.path === ENSEMBLE_PATH) return assemble(file);
+    if (file.path === ENSEMBLE_PATH) return assemble(tenantOf(version), file);
     const files = filesToServe(version, file);
     return healed(files, async () => openModel(await placeFiles(files, cache), engine));
   }
@@ -115,13 +116,14 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
     }
   }
 
-  /** An ensemble, whose members are loaded and held until it is closed. */
-  async function assemble(file: ArtifactRef): Promise<ServedModel> {
+  /** An ensemble, whose members, of the same owner, are loaded and held until it is closed. */
+  async function assemble(owner: string, file: ArtifactRef): Promise<ServedModel> {
     const description = await healed([file], () => readEnsemble(file, cache));
     const ids = memberIdsOf(description);
     hold(ids, 1);
     try {
-      const members = await loadMembers(description, { resolve: options.resolve, load });
+      const resolve = (model: string, label: string) => options.resolve(servedName(owner, model), label);
+      const members = await loadMembers(description, { resolve, load });
       const served = await openEnsemble(description, members, engine);
       return { ...served, close: () => served.close().finally(() => hold(ids, -1)) };
     } catch (error) {

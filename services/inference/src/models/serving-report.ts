@@ -3,9 +3,11 @@ import Type from 'typebox';
 import { latencyQuantile } from '../engine/latency-counts.ts';
 import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
 import type { LoadedModel, ModelStore } from './model-store.ts';
+import { tenantOf } from './served-name.ts';
 
 const LoadedView = Type.Object({
   modelVersionId: Type.String(),
+  tenant: Type.String(),
   model: Type.String(),
   version: Type.String(),
   stage: Type.String(),
@@ -35,6 +37,7 @@ const LoadedView = Type.Object({
 
 const FailureView = Type.Object({
   modelVersionId: Type.String(),
+  tenant: Type.String(),
   model: Type.String(),
   version: Type.String(),
   code: Type.String(),
@@ -81,6 +84,7 @@ function loadedView({ version, served, loadedAt, loadMs }: LoadedModel): LoadedV
   const totals = queue.totals();
   return {
     modelVersionId,
+    tenant: tenantOf(version),
     model,
     version: label,
     stage,
@@ -109,6 +113,7 @@ export function createLocalReport(store: ModelStore, publisher: PredictionPublis
         models: store.list().map(loadedView),
         failures: store.failures().map(({ version, error, at }) => ({
           modelVersionId: version.modelVersionId,
+          tenant: tenantOf(version),
           model: version.model,
           version: version.version,
           code: error.code,

@@ -1,5 +1,6 @@
 import type { ResolvedVersion, ResolveVersionRequest } from '@millrace/contracts';
 import { AppError, isValidName } from '@millrace/contracts';
+import { ownerOf } from './served-name.ts';
 
 /** A resolution is asked for again after this, in case an event was missed (ms). */
 const FRESH_MS = 5_000;
@@ -15,15 +16,18 @@ export type VersionRecall = (model: string, version: string | undefined) => Prom
 /** `isAway` when the registry did not answer the last time it was asked. */
 type Entry = Remembered & { isAway: boolean };
 
-function assertNames(model: string, version: string | undefined): void {
-  if (isValidName(model) && (version === undefined || isValidName(version))) return;
+function assertNames(name: string, version: string | undefined): void {
+  if (isValidName(ownerOf(name).model) && (version === undefined || isValidName(version))) return;
   throw new AppError(
     'invalid_name',
     'A model and a version have 1 to 255 characters without slash, backslash, colon or control characters.',
   );
 }
 
-/** Which version a request means; remembers the registry's answers until an event says otherwise. */
+/**
+ * Which version a request means, by the served name of its model; remembers the registry's answers until an event says
+ * otherwise.
+ */
 export type VersionResolver = {
   /** The remembered answer, if it is fresh: no waiting on the hot path. */
   peek(model: string, version: string | undefined): ResolvedVersion | undefined;
@@ -32,7 +36,7 @@ export type VersionResolver = {
   byId(modelVersionId: string): Promise<ResolvedVersion>;
   /** What this process remembers, fresh or not; null when it is nothing. */
   remembered(model: string, version: string | undefined): Remembered | null;
-  /** An event changed something about this model: nothing remembered about it counts any more. */
+  /** An event changed something about models of this name: nothing remembered about them counts any more. */
   invalidate(model: string): void;
 };
 
@@ -61,13 +65,10 @@ export function createVersionResolver(
     return held !== undefined && Date.now() - held.at < STALE_MS ? held : undefined;
   }
 
-  async function refresh(
-    key: string,
-    request: { model: string; version?: string },
-  ): Promise<ResolvedVersion> {
+  async function refresh(key: string, name: string, version: string | undefined): Promise<ResolvedVersion> {
     const startedIn = epoch;
     try {
-      const value = await ask(request);
+      const value = await ask({ ...ownerOf(name), ...(version !== undefined && { version }) });
       // an event that came meanwhile may be newer than this answer
       if (epoch === startedIn) remember(key, { value, at: Date.now(), isAway: false });
       return value;
@@ -78,7 +79,7 @@ export function createVersionResolver(
         held.isAway = true;
         return held.value;
       }
-      const told = isAway ? await recall(request.model, request.version).catch(() => null) : null;
+      const told = isAway ? await recall(name, version).catch(() => null) : null;
       if (told !== null && epoch === startedIn) {
         remember(key, { ...told, isAway: true });
         return told.value;
@@ -102,8 +103,7 @@ export function createVersionResolver(
       const held = freshEntry(key);
       if (held !== undefined) return held;
       assertNames(model, version);
-      const request = version === undefined ? { model } : { model, version };
-      const running = asking.get(key) ?? refresh(key, request);
+      const running = asking.get(key) ?? refresh(key, model, version);
       asking.set(key, running);
       const known = staleEntry(key);
       if (known?.isAway !== true) return running;
@@ -118,7 +118,8 @@ export function createVersionResolver(
     },
     invalidate(model) {
       epoch += 1;
-      for (const key of entries.keys()) if (key.startsWith(`${model}\n`)) entries.delete(key);
+      for (const key of entries.keys())
+        if (ownerOf(key.slice(0, key.indexOf('\n'))).model === model) entries.delete(key);
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { ResolvedVersion, ResolveVersionRequest } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import type { LoadedModel } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import type { Caller } from '../rollouts/router.ts';
 
@@ -30,10 +31,10 @@ export function createModelFinder(
     const held = names.get(modelId);
     if (held !== undefined) return held;
     const known = loaded().find((model) => model.version.modelId === modelId)?.version;
-    const { model } = known ?? (await ask({ modelId, ...(version !== undefined && { version }) }));
-    names.set(modelId, model);
+    const name = servedNameOf(known ?? (await ask({ modelId, ...(version !== undefined && { version }) })));
+    names.set(modelId, name);
     if (names.size > NAMES_MAX) names.delete(names.keys().next().value as string);
-    return model;
+    return name;
   }
 
   return async (modelId, version, caller) => {

@@ -3,6 +3,7 @@ import { isAppError } from '@millrace/contracts';
 import type { Metrics, Series } from '@millrace/service-kit';
 import type { QueueAnswer } from '../engine/request-queue.ts';
 import type { ModelStore } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import type { PredictionPublisher } from '../telemetry/prediction-publisher.ts';
 
 const ROW_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
@@ -62,8 +63,8 @@ export function createPredictionMetrics(
   const versions = new Map<string, OfVersion>();
   const held = new WeakMap<ResolvedVersion, OfVersion>();
 
-  function create({ model, version }: ResolvedVersion): OfVersion {
-    const labels = { model, version };
+  function create(resolved: ResolvedVersion): OfVersion {
+    const labels = { model: servedNameOf(resolved), version: resolved.version };
     return {
       labels,
       request: request(labels),
@@ -102,7 +103,7 @@ export function createPredictionMetrics(
     (gauge: { reset(): void; set(labels: Labels, value: number): void }): void => {
       gauge.reset();
       for (const model of store.list()) {
-        gauge.set({ model: model.version.model, version: model.version.version }, read(model));
+        gauge.set({ model: servedNameOf(model.version), version: model.version.version }, read(model));
       }
     };
   metrics.gauge({

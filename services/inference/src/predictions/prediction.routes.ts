@@ -15,6 +15,7 @@ import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
 import type { MemoryPool } from '../http/memory-pool.ts';
 import { serverTiming } from '../http/server-timing.ts';
+import { servedName } from '../models/served-name.ts';
 import { readInputs } from '../tensors/read-inputs.ts';
 import { nestedText } from '../tensors/tensor-text.ts';
 import { readPredictRequest } from './predict-request.ts';
@@ -55,7 +56,7 @@ function replyText({ inferenceId, outputs, confidence, version, latencyMs }: Ans
   return `{"inferenceId":"${inferenceId}","prediction":{${prediction}},"confidence":${confidence},"modelVersion":${JSON.stringify(version.version)},"latencyMs":${latencyMs}}`;
 }
 
-type PredictCall = Pick<ExpressRequest, 'body' | 'memory' | 'isGone'> & {
+type PredictCall = Pick<ExpressRequest, 'body' | 'memory' | 'isGone' | 'principal'> & {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 };
 type Predict = (call: PredictCall) => Promise<ExpressReply>;
@@ -65,11 +66,12 @@ const SCOPE = 'predict';
 
 /** Answers a body of `/predict`. */
 export function createPredict(service: PredictionService, limits: { elementsMax: number }): Predict {
-  return async ({ body, memory, headers, isGone }) => {
+  return async ({ body, memory, headers, isGone, principal }) => {
     const startedAt = performance.now();
     const { modelId, version, featuresAt, ...caller } = readPredictRequest(body);
+    const name = servedName(principal.tenant, modelId);
     const model =
-      service.ready(modelId, version) ?? (await service.model(modelId, version, { headers, ...caller }));
+      service.ready(name, version) ?? (await service.model(name, version, { headers, ...caller }));
     const reading = { elementsMax: limits.elementsMax, take: memory.take };
     const inputs = readInputs(body, featuresAt, model.served.signature, reading);
     const answer = await service.predict({ model, inputs, startedAt, isGone, ...caller });
@@ -114,10 +116,11 @@ export function predictionRoutes(
         const sent = request.body as unknown as Body | undefined;
         if (sent === undefined) throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
         const { bytes: body, memory } = sent;
+        const { headers, principal } = request;
         const { socket } = request.raw;
         const isGone = (): boolean => socket.destroyed;
         try {
-          const answer = await predict({ body, memory, headers: request.headers, isGone });
+          const answer = await predict({ body, memory, headers, isGone, principal });
           for (let i = 0; i < answer.headers.length; i += 2)
             void reply.header(answer.headers[i] as string, answer.headers[i + 1]);
           // the type of a reply is that of the documentation; the text has this form

@@ -47,6 +47,7 @@ export type PredictionInput = {
   isGone?: (() => boolean) | undefined;
 };
 
+/** Models go by their served names. */
 export type PredictionService = {
   /** As `model`, at once: for a model that is in memory, has no rollout and was asked of the registry lately. */
   ready(name: string, version: string | undefined): RoutedModel | undefined;

@@ -1,6 +1,7 @@
 import type { ResolvedVersion, RolloutPlan } from '@millrace/contracts';
 import type { Metrics } from '@millrace/service-kit';
 import type { LoadedModel } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import { isOwnFault } from './own-fault.ts';
 import type { RolloutReporter } from './rollout-reporter.ts';
 import type { Caller, RouteBy, Router } from './router.ts';
@@ -80,7 +81,7 @@ export function createRollouts(deps: {
       const router = routerOf(plan, version.modelId);
       if (caller === null) return router.main;
       const { version: label, by } = router.route(caller);
-      count(version.model, label ?? version.version, by);
+      count(servedNameOf(version), label ?? version.version, by);
       return label;
     },
     answered({ plan, modelId }, request, latencyMs) {

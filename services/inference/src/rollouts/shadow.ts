@@ -2,6 +2,7 @@ import type { ResolvedVersion, RolloutPlan, RolloutShadow, ShadowCounts } from '
 import { isAppError } from '@millrace/contracts';
 import { PRIORITY_LEVELS } from '../engine/request-queue.ts';
 import type { LoadedModel, ModelStore } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import type { VersionResolver } from '../models/version-resolver.ts';
 import { assertServable } from '../packages/verify-package.ts';
 import type { Withdrawals } from '../server/withdrawals.ts';
@@ -143,10 +144,10 @@ export function createShadow(deps: {
       tally.shadow(shadow.version)[end] += 1;
       metrics.end({ ...primary.version, version: shadow.version }, end);
     };
-    const model = loadedOf(primary.version.model, shadow.version);
+    const model = loadedOf(servedNameOf(primary.version), shadow.version);
     if (model === undefined) {
       // this one pays for all that come while the version is loaded
-      if (!open(primary.version.model, shadow.version, settle)) settle('dropped');
+      if (!open(servedNameOf(primary.version), shadow.version, settle)) settle('dropped');
       return;
     }
     const size = [...inputs, ...answer].reduce((total, tensor) => total + tensorBytes(tensor), 0);

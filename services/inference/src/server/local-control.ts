@@ -2,6 +2,7 @@ import type { ResolvedVersion } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import type { ResponseCache } from '../cache/response-cache.ts';
 import type { LoadedModel, ModelStore } from '../models/model-store.ts';
+import { ownerOf, servedNameOf } from '../models/served-name.ts';
 import type { VersionResolver } from '../models/version-resolver.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import { configOf, statisticsOf } from './model-views.ts';
@@ -18,10 +19,10 @@ function stateOf({ served }: LoadedModel): { state: VersionState; reason: string
 }
 
 function entry(version: ResolvedVersion, state: VersionState, reason: string): IndexEntry {
-  return { name: version.model, version: String(version.ordinal), state, reason };
+  return { name: servedNameOf(version), version: String(version.ordinal), state, reason };
 }
 
-/** The server as this process sees it. */
+/** The server as this process sees it; models go by their served names. */
 export function createLocalControl(deps: {
   resolver: VersionResolver;
   store: ModelStore;
@@ -34,7 +35,7 @@ export function createLocalControl(deps: {
   const statistics = (model: LoadedModel): ModelStatistics =>
     statisticsOf(model, deps.cache.totals(model.served));
   const loadedOf = (name: string): LoadedModel[] =>
-    store.list().filter(({ version }) => version.model === name);
+    store.list().filter(({ version }) => servedNameOf(version) === name);
 
   return {
     async index() {
@@ -76,7 +77,7 @@ export function createLocalControl(deps: {
       if (loaded.length === 0) {
         throw new AppError(
           'model_not_ready',
-          `"${name}" is not loaded, so it has no statistics; load it first.`,
+          `"${ownerOf(name).model}" is not loaded, so it has no statistics; load it first.`,
         );
       }
       return loaded.map(statistics);

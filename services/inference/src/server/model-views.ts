@@ -4,6 +4,7 @@ import { createCacheTotals } from '../cache/cache-totals.ts';
 import type { BatchTotals } from '../engine/run-statistics.ts';
 import type { EnsembleParts } from '../engine/served-model.ts';
 import type { LoadedModel } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 import { protocolName } from '../tensors/dtype.ts';
 import type { TensorSpec } from '../tensors/tensor.ts';
 import { hasBatchAxis } from '../tensors/tensor.ts';
@@ -56,7 +57,7 @@ export function statisticsOf(
   const { answered, failures } = totals;
   const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
   return {
-    name: version.model,
+    name: servedNameOf(version),
     version: String(version.ordinal),
     last_inference: Math.max(totals.lastAnswerAt, cache.lastHitAt),
     inference_count: totals.rows + cache.hitRows,

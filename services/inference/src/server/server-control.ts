@@ -92,7 +92,8 @@ export type ModelConfig = {
 };
 
 /**
- * Speaks for the whole server, however many processes share its port. `version` is a label or an ordinal. All throw
+ * Speaks for the whole server, however many processes share its port. `name` is a served name, here and in what it
+ * tells, and `version` a label or an ordinal. All throw
  * `model_not_found`, `version_not_found` or `dependency_unavailable` when the name cannot be resolved.
  */
 export type ServerControl = {

@@ -1,5 +1,6 @@
 import { AppError, isAppError } from '@millrace/contracts';
 import type { ReadinessChecks } from '@millrace/service-kit';
+import { servedNameOf } from '../models/served-name.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import { protocolName } from '../tensors/dtype.ts';
 import type { TensorSpec } from '../tensors/tensor.ts';
@@ -40,7 +41,7 @@ function describe(spec: TensorSpec): TensorMetadata {
   return { name: spec.name, datatype: protocolName(spec.dtype), shape: spec.shape.map((size) => size ?? -1) };
 }
 
-/** Loads the version if need be and describes it. Throws what a prediction throws. */
+/** Loads the version if need be and describes it, by its served name. Throws what a prediction throws. */
 export async function modelMetadata(
   service: PredictionService,
   control: ServerControl,
@@ -50,7 +51,7 @@ export async function modelMetadata(
   const model = await service.described(name, label);
   const { version, served } = model;
   const ready = (await control.index()).filter(
-    (entry) => entry.state === 'READY' && entry.name === version.model,
+    (entry) => entry.state === 'READY' && entry.name === servedNameOf(version),
   );
   const ordinals = new Set([String(version.ordinal), ...ready.map((entry) => entry.version)]);
   return {

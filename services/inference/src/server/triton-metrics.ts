@@ -1,6 +1,7 @@
 import type { Metrics } from '@millrace/service-kit';
 import type { RunTotals } from '../engine/run-statistics.ts';
 import type { LoadedModel, ModelStore } from '../models/model-store.ts';
+import { servedNameOf } from '../models/served-name.ts';
 
 const PREFIX = 'nv_inference_';
 const LABELS = ['model', 'version'] as const;
@@ -18,7 +19,10 @@ const COUNTERS: readonly [name: string, help: string, read: (totals: Readonly<Ru
   ['compute_output_duration_us', 'Outputs handed out.', (totals) => totals.outputMs * US_PER_MS],
 ];
 
-const labelsOf = ({ version }: LoadedModel) => ({ model: version.model, version: String(version.ordinal) });
+const labelsOf = ({ version }: LoadedModel) => ({
+  model: servedNameOf(version),
+  version: String(version.ordinal),
+});
 
 /**
  * The series that dashboards and scaling rules made for Triton ask for, of the versions in memory: as there, a version

@@ -1,5 +1,6 @@
 import type { ResolvedVersion } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
+import { servedNameOf } from '../models/served-name.ts';
 
 /** Models that are remembered as unloaded; the one unloaded longest ago is then served on demand again. */
 const MODELS_MAX = 10_000;
@@ -11,7 +12,7 @@ type Withdrawal = {
   restored: Set<string>;
 };
 
-/** Versions that somebody unloaded by name: requests do not bring them back, only a load does. */
+/** Versions that somebody unloaded by served name: requests do not bring them back, only a load does. */
 export type Withdrawals = {
   /** Throws `model_not_ready` when the version was unloaded by name. */
   assertServed(version: ResolvedVersion): void;
@@ -40,7 +41,7 @@ export function createWithdrawals(): Withdrawals {
     assertServed(version) {
       if (models.size === 0) return;
       const { model, modelVersionId, ordinal } = version;
-      const held = models.get(model);
+      const held = models.get(servedNameOf(version));
       if (held === undefined) return;
       const isOut = held.isWhole ? !held.restored.has(modelVersionId) : held.withdrawn.has(modelVersionId);
       if (!isOut) return;
@@ -50,7 +51,7 @@ export function createWithdrawals(): Withdrawals {
       );
     },
     withdraw(version) {
-      const held = of(version.model);
+      const held = of(servedNameOf(version));
       held.withdrawn.set(version.modelVersionId, version);
       held.restored.delete(version.modelVersionId);
     },
@@ -61,11 +62,12 @@ export function createWithdrawals(): Withdrawals {
       for (const version of known) held.withdrawn.set(version.modelVersionId, version);
     },
     restore(version) {
-      const held = models.get(version.model);
+      const name = servedNameOf(version);
+      const held = models.get(name);
       if (held === undefined) return;
       held.withdrawn.delete(version.modelVersionId);
       if (held.isWhole) held.restored.add(version.modelVersionId);
-      else if (held.withdrawn.size === 0) models.delete(version.model);
+      else if (held.withdrawn.size === 0) models.delete(name);
     },
     restoreModel(model) {
       models.delete(model);

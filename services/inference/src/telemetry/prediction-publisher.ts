@@ -1,5 +1,6 @@
 import type { Prediction, ResolvedVersion } from '@millrace/contracts';
 import { newId } from '@millrace/contracts';
+import { tenantOf } from '../models/served-name.ts';
 import type { SpillFile, SpillFolder } from './spill-folder.ts';
 import { createTokenBucket } from './token-bucket.ts';
 
@@ -119,8 +120,18 @@ export function createPredictionPublisher(
     }
     const predictions = lane.waiting.splice(0, count);
     const { modelVersionId, model, version, framework } = lane.version;
+    const tenant = tenantOf(lane.version);
     const id = newId();
-    const head = { batchId: id, source, sequence: lane.sequence, modelVersionId, model, version, framework };
+    const head = {
+      batchId: id,
+      source,
+      sequence: lane.sequence,
+      modelVersionId,
+      tenant,
+      model,
+      version,
+      framework,
+    };
     const { dropped } = lane;
     lane.sequence += 1;
     lane.dropped = 0;

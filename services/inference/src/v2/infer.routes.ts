@@ -32,11 +32,12 @@ export function inferRoutes(infer: Infer, bodyBytesMax: number): (app: HttpApp) 
           if (sent === undefined)
             throw new AppError('invalid_json', 'The body is empty; send a JSON object.');
           const { memory, bytes: body } = sent;
-          const { headers, params } = request;
+          const { headers, params, principal } = request;
           const { socket } = request.raw;
           const { model, version } = params;
           try {
             const answer = await infer({
+              principal,
               model,
               version,
               body,
@@ -72,8 +73,8 @@ export function inferExpress(
       const length = Number(headers[HEADER_LENGTH] ?? 0);
       return Number.isSafeInteger(length) && length >= 0 ? length : 0;
     },
-    answer: ({ params, body, memory, headers, isGone }) =>
-      infer({ model: params[0] as string, version: params[1], body, memory, headers, isGone }),
+    answer: ({ principal, params, body, memory, headers, isGone }) =>
+      infer({ principal, model: params[0] as string, version: params[1], body, memory, headers, isGone }),
     refuse: (error) => protocolRefusal(error, options.bodyBytesMax, options.logger, url),
   }));
 }

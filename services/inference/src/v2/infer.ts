@@ -1,5 +1,6 @@
-import type { BodyMemory, ExpressReply } from '@millrace/service-kit';
+import type { BodyMemory, ExpressReply, Principal } from '@millrace/service-kit';
 import { serverTiming } from '../http/server-timing.ts';
+import { servedName } from '../models/served-name.ts';
 import type { PredictionService } from '../predictions/prediction.service.ts';
 import { codingFor, compress, decodeBody } from './content-coding.ts';
 import { readInferBody } from './infer-body.ts';
@@ -10,6 +11,7 @@ export const HEADER_LENGTH = 'inference-header-content-length';
 
 /** A request of the protocol whose body is there. */
 export type InferCall = {
+  readonly principal: Pick<Principal, 'tenant'>;
   readonly model: string;
   readonly version: string | undefined;
   readonly body: Buffer;
@@ -43,8 +45,9 @@ export function createInfer(
   service: PredictionService,
   limits: InferLimits,
 ): (call: InferCall) => Promise<ExpressReply> {
-  return async ({ model: name, version, body: sent, memory, headers, isGone }) => {
+  return async ({ principal, model: asName, version, body: sent, memory, headers, isGone }) => {
     const startedAt = performance.now();
+    const name = servedName(principal.tenant, asName);
     const encoding = headers['content-encoding'] as string | undefined;
     const body = encoding === undefined ? sent : await decodeBody(sent, encoding, limits.bodyBytesMax);
     const parts = readInferBody(body, headers[HEADER_LENGTH]);

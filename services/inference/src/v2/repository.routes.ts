@@ -5,6 +5,7 @@ import type { Body } from '../http/body-reader.ts';
 import { takeBodiesAsBytes } from '../http/body-reader.ts';
 import type { MemoryPool } from '../http/memory-pool.ts';
 import type { ServerControl } from '../server/server-control.ts';
+import { controlOf } from '../server/tenant-control.ts';
 import { parseSlice } from '../tensors/json-cursor.ts';
 import { decodeBody } from './content-coding.ts';
 import { refuseOtherMethods } from './protocol-errors.ts';
@@ -52,7 +53,7 @@ export function repositoryRoutes(control: ServerControl, pool: MemoryPool): (app
       async (request) => {
         const { ready = false } = await objectOf(request.body, request.headers['content-encoding']);
         if (typeof ready !== 'boolean') throw bad('ready must be true or false.');
-        const index = await control.index();
+        const index = await controlOf(control, request.principal.tenant).index();
         return ready ? index.filter(({ state }) => state === 'READY') : index;
       },
     );
@@ -66,13 +67,16 @@ export function repositoryRoutes(control: ServerControl, pool: MemoryPool): (app
       app.post<Target>(`${path}/load`, options, async (request, reply) => {
         const body = await objectOf(request.body, request.headers['content-encoding']);
         assertNoFiles(parametersOf(body));
-        await control.load(request.params.model, request.params.version);
+        await controlOf(control, request.principal.tenant).load(request.params.model, request.params.version);
         return empty(reply);
       });
       app.post<Target>(`${path}/unload`, options, async (request, reply) => {
         // no model here depends on another, so unload_dependents has nothing to do
         parametersOf(await objectOf(request.body, request.headers['content-encoding']));
-        await control.unload(request.params.model, request.params.version);
+        await controlOf(control, request.principal.tenant).unload(
+          request.params.model,
+          request.params.version,
+        );
         return empty(reply);
       });
       for (const end of ['/load', '/unload']) refuseOtherMethods(app, path + end, 'POST');

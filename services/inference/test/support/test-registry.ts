@@ -10,7 +10,9 @@ import {
   packageDigest,
   signModel,
 } from '@millrace/integrity';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
+import { tenantOf } from '../../src/models/served-name.ts';
 
 /** Answers `registry.resolve` with packages that are really signed and really in S3. */
 export type TestRegistry = {
@@ -20,6 +22,8 @@ export type TestRegistry = {
     model: string,
     graph: Buffer,
     options?: {
+      /** Whose model it is; the platform's own tenant when absent. */
+      tenant?: string;
       version?: string;
       stage?: ResolvedVersion['stage'];
       /** More files of the package. */
@@ -40,8 +44,10 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   const signer = createFileSigner(keys.privateKeyPem);
   const versions: ResolvedVersion[] = [];
   let asked = 0;
-  const find = (model: string, label: string | undefined): ResolvedVersion => {
-    const own = versions.filter((version) => version.model === model);
+  const find = (tenant: string | undefined, model: string, label: string | undefined): ResolvedVersion => {
+    const own = versions.filter(
+      (version) => version.model === model && tenantOf(version) === (tenant ?? PLATFORM_TENANT),
+    );
     if (own.length === 0) throw new AppError('model_not_found', `No model is called "${model}".`);
     const named =
       label === undefined
@@ -53,8 +59,8 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   const rpc = serveRpc(bus, 'registry', 'resolve', resolveVersionMethod, async (request) => {
     asked += 1;
     if (request.modelVersionId === undefined) {
-      const named = versions.find(({ modelId }) => modelId === request.modelId)?.model;
-      return find(request.model ?? named ?? '', request.version);
+      const named = versions.find(({ modelId }) => modelId === request.modelId);
+      return find(request.tenant ?? named?.tenant, request.model ?? named?.model ?? '', request.version);
     }
     const version = versions.find(({ modelVersionId }) => modelVersionId === request.modelVersionId);
     if (version === undefined) throw new AppError('version_not_found', 'No such version.');
@@ -62,17 +68,19 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   });
   return {
     publicKeyPem: keys.publicKeyPem,
-    async add(model, graph, { version, stage = 'development', files = {}, framework = 'onnx' } = {}) {
+    async add(model, graph, { tenant, version, stage = 'development', files = {}, framework = 'onnx' } = {}) {
       const servingFile = framework === 'onnx' ? 'model.onnx' : 'model.json';
       const stored = Object.entries({ [servingFile]: graph, ...files }).map(async ([path, bytes]) => {
         const { sha256, sizeBytes } = await storage.putBlob(bytes);
         return { path, sha256, sizeBytes };
       });
       const manifest = createManifest(await Promise.all(stored));
-      const ordinal = versions.filter((other) => other.model === model).length + 1;
+      const others = versions.filter((other) => other.model === model && other.tenant === tenant);
+      const ordinal = others.length + 1;
       const added: ResolvedVersion = {
         modelVersionId: newId(),
-        modelId: versions.find((other) => other.model === model)?.modelId ?? newId(),
+        modelId: others[0]?.modelId ?? newId(),
+        ...(tenant !== undefined && { tenant }),
         model,
         version: version ?? `v${ordinal}`,
         ordinal,

@@ -3,6 +3,7 @@ import type { ResolvedVersion, ResolveVersionRequest, Stage } from '@millrace/co
 import { AppError, isValidName, ModelVersionRejected, ModelVersionStageChanged } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
 import { packageDigest, verifyModel } from '@millrace/integrity';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
 import type { Gate } from '../governance/gate.ts';
 import type { NewChange } from '../history/change-log.table.ts';
@@ -20,9 +21,6 @@ import type { VerificationReporter } from '../verification/verification-reporter
 import type { VersionRepository, VersionWithPackage } from './version.repository.ts';
 import { NOT_SERVABLE } from './version.repository.ts';
 import { versionIds } from './version-ids.ts';
-
-/** Requests on the bus carry no tenant yet. */
-const RPC_TENANT = 'default';
 
 /** A version with its model. */
 export type FoundVersion = VersionWithPackage & { readonly model: ModelRow };
@@ -108,10 +106,11 @@ export function createVersionService(options: {
     return { ...found, model: row };
   }
 
-  async function asked({ modelVersionId, modelId, model, version }: ResolveVersionRequest) {
+  async function asked(request: ResolveVersionRequest) {
+    const { modelVersionId, modelId, tenant = PLATFORM_TENANT, model, version } = request;
     if (modelVersionId !== undefined) return findById(modelVersionId);
     if (modelId !== undefined) return findByModelId(modelId, version);
-    if (model !== undefined) return find(RPC_TENANT, model, version);
+    if (model !== undefined) return find(tenant, model, version);
     throw new AppError('invalid_request', 'Name a model, a modelId or a modelVersionId.');
   }
 
@@ -262,6 +261,7 @@ export function createVersionService(options: {
         request.model === undefined ? undefined : await rollouts.find(database.db, found.model.id);
       return {
         ...versionIds(found.model, found),
+        tenant: found.model.tenant,
         stage: found.version.stage,
         framework: found.version.framework,
         packageDigest: found.version.packageDigest,

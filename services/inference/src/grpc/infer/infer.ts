@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { AppError } from '@millrace/contracts';
+import { servedName } from '../../models/served-name.ts';
 import type { PredictionService } from '../../predictions/prediction.service.ts';
 import { askedOutputs, wantedOutputs } from '../../v2/infer-reply.ts';
 import type { RequestedOutput } from '../../v2/infer-request.ts';
@@ -42,8 +43,9 @@ export function createInfer(service: PredictionService): Infer {
     const deadlineMs = deadlineOf(call, asked.deadlineMs);
     const { userId, sessionId } = asked;
     const caller = { ...(userId !== undefined && { userId }), ...(sessionId !== undefined && { sessionId }) };
+    const name = servedName(call.principal.tenant, request.model);
     const version = request.version === '' ? undefined : request.version;
-    const model = await service.model(request.model, version, { headers: call.headers, ...caller });
+    const model = await service.model(name, version, { headers: call.headers, ...caller });
     const inputs = readInputs(bytes, request, model.served.signature);
     // every type has a form here, so no output is refused for its type
     const outputs = wantedOutputs(model, { ...asked, isBinaryOutput: true });

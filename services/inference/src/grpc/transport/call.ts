@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import { type AppError, newId } from '@millrace/contracts';
-import { retryAfterSeconds } from '@millrace/service-kit';
+import type { Principal } from '@millrace/service-kit';
+import { anonymousPrincipal, retryAfterSeconds } from '@millrace/service-kit';
 import { grpcStatus, percentEncode, STATUS, timeoutMs } from './status.ts';
 
 const RESPONSE_HEADERS = {
@@ -20,6 +21,8 @@ export class Call {
   readonly method: string;
   /** When its headers came (`performance.now()`). */
   readonly startedAt = performance.now();
+  /** Who makes it; nobody in particular until that was checked. */
+  principal: Principal = anonymousPrincipal;
   /** How long the caller waits, of `grpc-timeout` (ms). */
   readonly timeoutMs: number | undefined;
   /** The status that was sent; undefined while the call lasts. */

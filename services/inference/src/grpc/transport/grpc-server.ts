@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 
 import { constants, createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { AppError } from '@millrace/contracts';
-import type { Auth, Logger, Metrics, Scope } from '@millrace/service-kit';
+import type { Auth, Logger, Metrics, Principal, Scope } from '@millrace/service-kit';
 import { inCallSpan, toAppError } from '@millrace/service-kit';
 import { Call } from './call.ts';
 import type { Message, MessageLimits } from './message-reader.ts';
@@ -176,7 +176,7 @@ export function createGrpcServer(methods: ReadonlyMap<string, Method>, options: 
         throw new AppError('route_not_found', `There is no method ${path.slice(0, 100)} here.`);
       }
       if (isClosing) throw new AppError('shutting_down', 'The service is stopping; send the request again.');
-      const admitted = authorize(auth, method.scope, stream, headers);
+      const admitted = authorize(auth, method.scope, call);
       if (admitted === undefined) receive(call, method);
       else admitted.then(() => admit(call, method)).catch((error: unknown) => refuse(call, error));
     } catch (error) {
@@ -261,21 +261,21 @@ function isGrpc(headers: IncomingHttpHeaders): boolean {
   return headers[':method'] === 'POST' && headers['content-type']?.startsWith('application/grpc') === true;
 }
 
-function authorize(
-  auth: Auth,
-  scope: Method['scope'],
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-): Promise<void> | undefined {
+function authorize(auth: Auth, scope: Method['scope'], call: Call): Promise<void> | undefined {
   if (scope === 'public') return undefined;
+  const { headers, stream } = call;
+  const admit = (principal: Principal): void => {
+    auth.authorize(principal, scope);
+    call.principal = principal;
+  };
   const known = auth.authenticate({
     authorization: headers.authorization,
     host: headers[':authority'] ?? headers.host,
     origin: headers.origin,
     remoteAddress: stream.session?.socket.remoteAddress,
   });
-  if (known instanceof Promise) return known.then((principal) => auth.authorize(principal, scope));
-  auth.authorize(known, scope);
+  if (known instanceof Promise) return known.then(admit);
+  admit(known);
   return undefined;
 }
 

@@ -49,7 +49,10 @@ export const ENVIRONMENTS = {
 /** Environments with a smaller lock for machines that have the package's own CPU build on disk. */
 const CPU_BUILDS: Partial<Record<string, CpuBuild>> = {
   torch: { wheel: 'torch', lock: 'services/training-worker/requirements-torch-cpu.txt' },
-  'clients-mlflow-torch': { wheel: 'torch', lock: 'infra/embedded/requirements-clients-mlflow-torch-cpu.txt' },
+  'clients-mlflow-torch': {
+    wheel: 'torch',
+    lock: 'infra/embedded/requirements-clients-mlflow-torch-cpu.txt',
+  },
 };
 
 /** Name of a Python environment. */

@@ -10,6 +10,7 @@ import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
 import { gcCommand } from './commands/gc.ts';
+import { importCommand } from './commands/import.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
@@ -37,6 +38,7 @@ const commands: readonly Command[] = [
   predictCommand,
   rolloutsCommand,
   uploadCommand,
+  importCommand,
   exportCommand,
   approvalsCommand,
   approvedCommand,

@@ -5,6 +5,7 @@ import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
 import { createJobsClient } from './jobs.ts';
+import { createImportsClient } from './mlflow/import-mlflow.ts';
 import { createRolloutsClient } from './rollouts.ts';
 import type {
   BundleParts,
@@ -61,6 +62,7 @@ export function createClient(options: ClientOptions) {
     ingests: createJobsClient(transport, '/v1/datasets/ingest-jobs') satisfies JobsClient,
     pipelines: pipelinesClient(transport),
     models: modelsClient(transport),
+    imports: createImportsClient(options),
     storage: createStorageClient(transport),
     uploads: createUploadsClient(transport, options.fetch),
     rollouts: createRolloutsClient(transport),

@@ -31,6 +31,8 @@ export type {
   ServerMetadata,
 } from './inference.ts';
 export type { JobEvent, JobsClient } from './jobs.ts';
+export type { MlflowImportOptions } from './mlflow/import-mlflow.ts';
+export type { ImportProgress, ImportReport } from './mlflow/import-state.ts';
 export { RETRIES_DEFAULT } from './retry.ts';
 export type { Rollout, RolloutChange, RolloutStatus } from './rollouts.ts';
 export type {

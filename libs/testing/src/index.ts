@@ -11,6 +11,7 @@ export { createTestDatabase, type TestDatabase } from './database.ts';
 export { eventually } from './eventually.ts';
 export { createFaultProxy, type FaultProxy } from './fault-proxy.ts';
 export { isLongRun } from './long-run.ts';
+export { type MlflowServerProcess, startMlflowServer } from './mlflow-server.ts';
 export {
   type PrivateNats,
   type PrivatePostgres,

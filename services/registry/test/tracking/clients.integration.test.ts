@@ -1,18 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { ensureEnvironment, environmentsRoot } from '@millrace/embedded';
-import type { TestProcess } from '@millrace/testing';
-import { isLongRun, runClient, startTestProcess } from '@millrace/testing';
+import { isLongRun, runClient, startMlflowServer } from '@millrace/testing';
 import type { RegistryStack } from '../support/registry-stack.ts';
-import { startRegistryStack } from '../support/registry-stack.ts';
+import { postJson, startRegistryStack } from '../support/registry-stack.ts';
 
 const CLIENT_TIMEOUT_MS = 240_000;
+/** Environments are made first where they are not there. */
+const ENVIRONMENT_TIMEOUT_MS = 900_000;
 const MIB = 2 ** 20;
 /** Over the 200 MB in parts of 8 MiB; a server that held the file would grow by all of it. */
 const BIG_BYTES = (isLongRun ? 1024 : 200) * MIB;
@@ -145,37 +143,6 @@ test(
   CLIENT_TIMEOUT_MS,
 );
 
-/** MLflow's own server on SQLite; it says where it listens. */
-async function startMlflow(): Promise<{ process: TestProcess; origin: string }> {
-  const { python } = await ensureEnvironment('clients-mlflow3', environmentsRoot(process.env), process.env);
-  const port = await freePort();
-  const origin = `http://127.0.0.1:${port}`;
-  const store = `sqlite:///${join(folder, 'mlflow.db')}`;
-  const server = ['server', '--host', '127.0.0.1', '--port', String(port), '--workers', '1'];
-  const mlflow = await startTestProcess({
-    name: 'mlflow-server',
-    command: python,
-    args: ['-m', 'mlflow', ...server, '--backend-store-uri', store, '--artifacts-destination', folder],
-    env: { MLFLOW_DISABLE_TELEMETRY: 'true' },
-    isReady: () =>
-      fetch(`${origin}/health`).then(
-        ({ ok }) => ok,
-        () => false,
-      ),
-  });
-  return { process: mlflow, origin };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 /** What MLflow's own server answers; the long run asks it again. */
 const golden = JSON.parse(
   readFileSync(new URL('../fixtures/mlflow-searches.json', import.meta.url), 'utf8'),
@@ -187,12 +154,48 @@ test(
     const search = (origin: string) => runClient('clients-mlflow3', program('mlflow_search.py'), [origin]);
     expect(await search(stack.registry.origin)).toEqual(golden);
     if (!isLongRun) return;
-    const mlflow = await startMlflow();
+    const mlflow = await startMlflowServer({ workers: 1 });
     try {
       expect(await search(mlflow.origin)).toEqual(golden);
     } finally {
-      await mlflow.process.stop();
+      await mlflow.stop();
     }
   },
   CLIENT_TIMEOUT_MS,
 );
+
+/** Frameworks whose environments are too large for a quick run (1 to 2.4 GB). */
+const AUTOLOGS = [
+  [
+    'keras',
+    'clients-mlflow-keras',
+    {
+      params: { epochs: '4', batch_size: '16', opt_name: 'adam', validation_split: '0.25' },
+      metrics: expect.arrayContaining(['accuracy', 'loss', 'val_accuracy', 'val_loss']),
+      losses: [0, 1, 2, 3],
+      same: true,
+      datasets: true,
+    },
+  ],
+  [
+    'torch',
+    'clients-mlflow-torch',
+    { params: { epochs: '3', optimizer_name: 'Adam', lr: '0.05' }, losses: [0, 1, 2], falls: true },
+  ],
+] as const;
+
+if (isLongRun)
+  test.each(AUTOLOGS)(
+    "MLflow's autologging of %s logs, registers and loads as it is",
+    async (framework, environment, expected) => {
+      const { origin } = stack.registry;
+      const seen = await runClient(environment, program(`autolog_${framework}.py`), [origin], {
+        timeoutMs: CLIENT_TIMEOUT_MS,
+      });
+      const same = { status: 'FINISHED', summary: true, version: ['READY', true], predictions: true };
+      expect(seen).toEqual({ ...same, ...expected });
+      const version = `${origin}/v1/models/${framework}%20autolog/versions/1`;
+      expect((await postJson(`${version}/verify`, {})).body).toMatchObject({ verified: true });
+    },
+    ENVIRONMENT_TIMEOUT_MS,
+  );

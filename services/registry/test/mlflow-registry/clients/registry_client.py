@@ -1,41 +1,17 @@
 """What MLflow's own client sees of registered models, as one JSON object. Arguments: URI, an ONNX file."""
 
-import contextlib
-import json
-import os
 import sys
 
-os.environ.update(
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES="2",
-    MLFLOW_HTTP_REQUEST_TIMEOUT="60",
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
-    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
-    MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT="1",
-    MLFLOW_DISABLE_TELEMETRY="true",
-    DO_NOT_TRACK="true",
-    GIT_PYTHON_REFRESH="quiet",
-)
+import mlflow
+import numpy as np
+from mlflow_start import MAJOR, connect, refusal, tell
+from sklearn.linear_model import LogisticRegression
 
-import mlflow  # noqa: E402
-import numpy as np  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from sklearn.linear_model import LogisticRegression  # noqa: E402
-
-mlflow.set_tracking_uri(sys.argv[1])
 ONNX = sys.argv[2]
-MAJOR = int(mlflow.__version__.split(".")[0])
 NAME = f"scores {MAJOR}"
-client = mlflow.MlflowClient()
+client = connect(sys.argv[1])
 rows = np.array([[0.0, 1.0], [1.0, 0.0], [0.1, 0.9], [0.9, 0.2]])
 model = LogisticRegression().fit(rows, [0, 1, 0, 1])
-
-
-def refusal(work):
-    try:
-        work()
-    except MlflowException as error:
-        return f"{error.error_code}: {error.message}"
-    return "accepted"
 
 
 def main():
@@ -122,7 +98,4 @@ def pages(filter_string):
             return
 
 
-# MLflow 2 tells where to look at runs
-with contextlib.redirect_stdout(sys.stderr):
-    found = main()
-print(json.dumps(found))
+tell(main())

@@ -8,36 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-os.environ.update(
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES="2",
-    MLFLOW_HTTP_REQUEST_TIMEOUT="60",
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
-    MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT="1",
-    MLFLOW_DISABLE_TELEMETRY="true",
-    DO_NOT_TRACK="true",
-    GIT_PYTHON_REFRESH="quiet",
-)
-
-import mlflow  # noqa: E402
-from mlflow.entities import Metric, Param, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-
-# MLflow tells the addresses of runs on standard output
-out, sys.stdout = sys.stdout, sys.stderr
+import mlflow
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow_start import MAJOR, connect, refusal, tell
 
 URI, FOLDER, BIG_BYTES = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-IS_3 = int(mlflow.__version__.split(".")[0]) >= 3
-mlflow.set_tracking_uri(URI)
-client = mlflow.MlflowClient()
+IS_3 = MAJOR >= 3
+client = connect(URI)
 seen: dict = {"version": mlflow.__version__}
-
-
-def refusal(work):
-    try:
-        work()
-    except MlflowException as error:
-        return f"{error.error_code}: {error.message}"
-    return "accepted"
 
 
 def digest(path):
@@ -232,4 +210,4 @@ runs(experiment_id)
 batches(experiment_id)
 artifacts(experiment_id)
 autolog(experiment_id)
-print(json.dumps(seen), file=out)
+tell(seen)

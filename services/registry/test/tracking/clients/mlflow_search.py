@@ -1,17 +1,10 @@
 """Makes runs on a tracking server and prints what many searches find there, as JSON. Argument: its URI."""
 
-import json
-import os
 import sys
 
-# MLflow tells the addresses of runs on standard output
-out, sys.stdout = sys.stdout, sys.stderr
-
-os.environ.update(MLFLOW_HTTP_REQUEST_MAX_RETRIES="2", MLFLOW_DISABLE_TELEMETRY="true")
-
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow_start import connect, tell
 
 RUNS = 18
 METRICS = [0.5, float("nan"), 0.25, None, float("inf"), -1.5e-3, 0.5, 1e20]
@@ -91,5 +84,5 @@ def ask(client, experiment):
     return answers
 
 
-client = MlflowClient(sys.argv[1])
-print(json.dumps(ask(client, fill(client))), file=out)
+client = connect(sys.argv[1])
+tell(ask(client, fill(client)))

@@ -43,7 +43,9 @@ export const Quantization = Type.Object(
           files: Type.Array(ArtifactRef, { minItems: 1, maxItems: CALIBRATION_FILES_MAX }),
           /** Column of Arrow files that holds the input; that of the input's name unless given. */
           column: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
-          /** Rows that are used, taken at even distances. */
+          /** Column of the truth; with it the report has the accuracy of both models. */
+          target: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+          /** Rows for the ranges, taken at even distances; as many others are for the comparison. */
           samples: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
         },
         { additionalProperties: false },

@@ -7,6 +7,8 @@ from typing import Any, assert_never
 from millrace_worker.contracts.models import ArtifactRef, ClaimedJob, ConvertSpec, IngestSpec, SourceIngestSpec, TrainSpec
 from millrace_worker.errors import MillraceError
 
+# Below the folder of a conversion's input.
+CALIBRATION_FOLDER = "calibration"
 # What a failure is called when the child names no known code.
 FAILURE_CODE = {"train": "training_failed", "convert": "conversion_failed", "ingest": "internal"}
 
@@ -84,14 +86,38 @@ def _plan(job: ClaimedJob, folders: Folders) -> Plan:
             )  # fmt: skip
         case "convert":
             convert = ConvertSpec.model_validate(job.spec)
+            calibration = _calibration(convert)
             return Plan(
-                convert.source.files,
+                [*convert.source.files, *calibration],
                 {
                     "type": "convert", "jobId": job.job_id, "sourceDir": str(folders.input),
                     "format": convert.source.format or "saved_model",
                     "outDir": str(folders.work), "opset": convert.opset, "tag": convert.tag,
                     "signature": convert.signature, "tolerance": convert.tolerance,
+                    "graph": _graph(convert), "quantization": _quantization(convert, calibration),
                 },
             )  # fmt: skip
         case _:
             assert_never(job.kind)
+
+
+def _graph(spec: ConvertSpec) -> dict[str, Any]:
+    return {} if spec.graph is None else spec.graph.model_dump(by_alias=True, exclude_none=True)
+
+
+def _calibration(spec: ConvertSpec) -> list[ArtifactRef]:
+    """The files for calibration, in a folder of their own."""
+    asked = None if spec.quantization is None else spec.quantization.calibration
+    files = [] if asked is None else asked.files
+    return [file.model_copy(update={"path": f"{CALIBRATION_FOLDER}/{file.path}"}) for file in files]
+
+
+def _quantization(spec: ConvertSpec, calibration: list[ArtifactRef]) -> dict[str, Any] | None:
+    if spec.quantization is None:
+        return None
+    asked = spec.quantization.model_dump(by_alias=True, exclude_none=True)
+    if calibration:
+        asked["calibration"]["files"] = [
+            file.path.removeprefix(f"{CALIBRATION_FOLDER}/") for file in calibration
+        ]
+    return asked

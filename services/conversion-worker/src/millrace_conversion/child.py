@@ -1,7 +1,8 @@
 """The idle conversion process: imports everything once, then converts one model that its parent names.
 
 JSON lines. In, on stdin, one command:
-`{"type":"convert","jobId","sourceDir","outDir","format"?,"opset"?,"tag"?,"signature"?,"tolerance"?}`.
+`{"type":"convert","jobId","sourceDir","outDir","format"?,"opset"?,"tag"?,"signature"?,"tolerance"?,"graph"?,
+"quantization"?}`.
 Out, on the file descriptor MILLRACE_CHILD_FD (default: what stdout was at the start; fds 1 and 2 then both
 go to stderr, so that no library's print can break a line): `ready`, `progress`, `log`, then one of
 `result`, `error`, `stopped`. Exit status 0, 1 or 75. It ends when its parent ends: by PDEATHSIG on Linux,
@@ -28,7 +29,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .convert import OPSET_DEFAULT, SIGNATURE_DEFAULT, TAG_DEFAULT
 from .digests import list_files
 from .errors import ConversionError
+from .graph_request import GraphRequest
 from .parity import TOLERANCE_DEFAULT
+from .quantisation_request import QuantisationRequest
 from .report import Options, run_conversion
 from .runtime import load, load_all
 from .sources import SourceFormat
@@ -55,6 +58,8 @@ class ConvertCommand(BaseModel):
     tag: str = Field(TAG_DEFAULT, min_length=1, max_length=64)
     signature: str = Field(SIGNATURE_DEFAULT, min_length=1, max_length=64)
     tolerance: float = Field(TOLERANCE_DEFAULT, gt=0, le=1)
+    graph: GraphRequest = Field(default_factory=GraphRequest)
+    quantization: QuantisationRequest | None = None
 
 
 class Events:
@@ -106,7 +111,16 @@ def convert(command: ConvertCommand, events: Events) -> None:
         step = _STAGES.index(stage)
         events.emit('progress', stage=stage, step=step, totalSteps=len(_STAGES), metrics={})
 
-    options = Options(command.opset, command.tag, command.signature, command.tolerance, command.format)
+    options = Options(
+        command.opset,
+        command.tag,
+        command.signature,
+        command.tolerance,
+        command.format,
+        command.graph.build_options(),
+        command.graph.hiddenLayers,
+        command.quantization,
+    )
     report = run_conversion(command.sourceDir, command.outDir, options, progress)
     for layer in report['strippedLayers']:
         events.emit('log', level='info', message=f'Took out augmentation layer {layer}.')

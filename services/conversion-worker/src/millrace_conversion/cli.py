@@ -21,7 +21,8 @@ from .convert import (
     tensor_infos,
 )
 from .errors import ConversionError
-from .report import Options, latency_ms_p50, run_conversion
+from .latency import latency_ms_p50
+from .report import Options, run_conversion
 from .runtime import load
 from .sources import SAVED_MODEL_FOLDER, saved_model_reference
 
@@ -96,7 +97,7 @@ def validate(models: Path, options: Options) -> None:
     measured = parity.measure(data, reference, options.tolerance)
     _say(f'onnxruntime {load("onnxruntime").__version__}: inputs {[i.name for i in inputs]}')
     _say_parity(measured.to_json())
-    latency = latency_ms_p50(data, reference)
+    latency = latency_ms_p50(data, reference.inputs)
     _say(f'Size: {len(data):,} bytes ({_verdict(len(data) <= BYTES_MAX)} {BYTES_MAX:,})')
     verdict = _verdict(latency <= LATENCY_MS_MAX)
     _say(f'Latency: {latency} ms median on one thread ({verdict} {LATENCY_MS_MAX} ms)')

@@ -8,7 +8,8 @@ class ConversionError(Exception):
 
     Codes: `conversion_failed` (the source cannot become ONNX), `parity_failed` (it became ONNX but answers
     differently), `unsafe_model` (it holds code or operations that touch files), `invalid_command` (the child
-    was asked for something it does not know). None is retryable: the same input fails again.
+    was asked for something it does not know), those of weights (`invalid_safetensors`, `missing_tensor`, …)
+    and of quantisation. None is retryable: the same input fails again.
     """
 
     def __init__(self, code: str, message: str) -> None:

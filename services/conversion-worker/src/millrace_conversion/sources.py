@@ -1,40 +1,47 @@
-"""What a conversion starts from: a SavedModel, a Keras file or a TF.js graph, each with its own answers."""
+"""What a conversion starts from: a SavedModel, Keras file, TF.js graph or weights, with its own answers."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from . import keras_model, parity, tfjs_graph
+from . import export, keras_model, parity, tfjs_graph
 from .convert import Converted, Progress, convert_saved_model, convert_tfjs
 from .errors import ConversionError
+from .graph.build import BuildOptions
 from .runtime import load
 
-SourceFormat = Literal['saved_model', 'keras', 'tfjs_graph']
+SourceFormat = Literal['saved_model', 'keras', 'tfjs_graph', 'weights']
 SAVED_MODEL_FOLDER = 'saved_model'
 TFJS_FOLDER = 'tfjs'
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to convert to, and which part of a SavedModel."""
+    """What to convert to, which part of a SavedModel, and how a graph is built of weights."""
 
     opset: int
     tag: str
     signature: str
+    build: BuildOptions = field(default_factory=BuildOptions)
+    hidden_layers: list[int] | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model that is read: how to convert it, and its framework's answers for parity."""
+    """A model that is read: how to convert it, its framework's answers for parity, and what else a conversion
+    of it makes: entries of the report and files beside the model, complete once `convert` has returned.
+    """
 
     convert: Callable[[Progress], Converted]
     reference: Callable[[Converted], parity.Reference]
     path: Path
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @contextmanager
@@ -42,6 +49,9 @@ def open_source(folder: Path, form: SourceFormat, choice: Choice) -> Generator[S
     """Opens the source of a job. Raises `conversion_failed`, `unsafe_model`."""
     if form == 'saved_model':
         yield _saved_model(folder, choice)
+        return
+    if form == 'weights':
+        yield _weights(folder, choice)
         return
     with tempfile.TemporaryDirectory(prefix='millrace-convert-') as work:
         yield (_keras if form == 'keras' else _tfjs)(folder, Path(work), choice)
@@ -109,3 +119,26 @@ def _tfjs(folder: Path, work: Path, choice: Choice) -> Source:
         return convert_tfjs(model.write(work / TFJS_FOLDER), opset=choice.opset, progress=progress)
 
     return Source(convert, reference, path)
+
+
+def _weights(folder: Path, choice: Choice) -> Source:
+    weights = export.read_weights(folder, choice.hidden_layers)
+    details: dict[str, Any] = {}
+    options = replace(choice.build, opset=choice.opset)
+
+    def convert(progress: Progress) -> Converted:
+        progress('convert')
+        report = export.build(weights, options)
+        progress('check')
+        details['export'] = report.to_json()
+        return report.converted
+
+    def reference(converted: Converted) -> parity.Reference:
+        samples = folder / parity.SAMPLES_FILE
+        if samples.is_file() and options.batch_size is None:
+            return parity.read_samples(samples, converted)
+        return export.definitions(weights, converted, options.batch_size)
+
+    labels = export.labels(weights.architecture)
+    files = {} if labels is None else {export.LABELS_FILE: labels}
+    return Source(convert, reference, folder / export.WEIGHTS_FILE, details, files)

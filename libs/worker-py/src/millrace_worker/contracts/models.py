@@ -676,6 +676,7 @@ class Calibration(Model):
     )
     files: Annotated[list[ArtifactRef], Field(max_length=100, min_length=1)]
     column: Annotated[str | None, Field(max_length=255, min_length=1)] = None
+    target: Annotated[str | None, Field(max_length=255, min_length=1)] = None
     samples: Annotated[int | None, Field(ge=1, le=4096)] = None
 
 

@@ -1,0 +1,216 @@
+"""A float32 model as int8 or float16, by onnxruntime's own tools, with what that costs and gains."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from . import parity
+from .calibration import Rows, unusable
+from .canonical import serialise
+from .convert import Converted, tensor_infos
+from .errors import ConversionError
+from .latency import latency_ms_p50
+from .runtime import load
+
+Mode = Literal['int8_dynamic', 'int8_static', 'float16']
+AGREEMENT_MIN_DEFAULT = 0.95
+OPERATORS = ['MatMul', 'Gemm', 'Conv']
+# Raw counts and their logarithms need the range and digits of float32.
+PREPROCESSING_PLACE = 'preprocessing.'
+# What the tools leave in a model: their names and versions, which would change the bytes.
+_PRODUCER = 'millrace'
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A quantised model and its report."""
+
+    converted: Converted
+    report: dict[str, Any]
+
+
+def quantise(
+    converted: Converted,
+    mode: Mode,
+    rows: Rows | None,
+    reference: parity.Reference,
+    agreement_min: float | None,
+) -> Quantised:
+    """The model in `mode`, compared with the float32 one on half of `rows`, or on `reference` without them.
+
+    `int8_static` takes its ranges from the other half. Equal model and rows give equal bytes. Raises
+    `calibration_unusable` without rows for `int8_static`, `quantization_failed` when nothing could be
+    quantised, when onnxruntime refuses the result, or when the models decide alike on less than
+    `agreement_min` of the rows (0.95; without rows of its own a model is held to that only when asked for).
+    """
+    ranges, compared = (None, None) if rows is None else rows.halves()
+    if mode == 'int8_static' and ranges is None:
+        raise unusable('there are none; name files of a dataset version, or send samples.npz with the source')
+    model = _run(converted, mode, ranges)
+    inputs, outputs = tensor_infos(model)
+    made = Converted(model, serialise(model), converted.opset, inputs, outputs, converted.stripped)
+    feeds = reference.inputs if compared is None else {converted.inputs[0].name: compared.inputs}
+    report = _compare(converted, made, feeds, None if compared is None else compared.truth)
+    wanted = agreement_min if agreement_min is not None else None if rows is None else AGREEMENT_MIN_DEFAULT
+    if wanted is not None and report['agreement'] is not None and report['agreement'] < wanted:
+        raise ConversionError(
+            'quantization_failed',
+            f'As {mode} the model decides as before on {report["agreement"]:.1%} of {report["rows"]} rows; '
+            f'{wanted:.1%} are asked for.',
+        )
+    return Quantised(
+        made,
+        {
+            'mode': mode,
+            'agreementMin': wanted,
+            'calibrationRows': len(ranges) if mode == 'int8_static' and ranges is not None else 0,
+            'samples': parity_source(rows, reference),
+            **report,
+        },
+    )
+
+
+def parity_source(rows: Rows | None, reference: parity.Reference) -> str:
+    """Where the compared rows come from."""
+    return reference.source if rows is None else rows.source
+
+
+def _run(converted: Converted, mode: Mode, ranges: NDArray[np.float32] | None) -> ModelProto:
+    logging.getLogger().setLevel(logging.ERROR)
+    before = ModelProto.FromString(converted.data)
+    try:
+        made = _float16(before) if mode == 'float16' else _int8(before, converted.inputs[0].name, ranges)
+        made = ModelProto.FromString(made.SerializeToString())
+        _tidy(made, converted)
+        load('onnx.checker').check_model(made, full_check=True)
+    except Exception as error:
+        raise ConversionError(
+            'quantization_failed',
+            f'The model cannot be made {mode}: {type(error).__name__}: {str(error)[:500]}',
+        ) from error
+    if Counter(node.op_type for node in made.graph.node) == Counter(
+        node.op_type for node in before.graph.node
+    ):
+        raise ConversionError(
+            'quantization_failed',
+            f'The model has no {", ".join(OPERATORS)} with constant weights to make {mode}.',
+        )
+    return made
+
+
+def _float16(model: ModelProto) -> ModelProto:
+    kept = [node.name for node in model.graph.node if node.name.startswith(PREPROCESSING_PLACE)]
+    tool = load('onnxruntime.transformers.float16')
+    return tool.convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+
+
+def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None) -> ModelProto:
+    tool = load('onnxruntime.quantization')
+    excluded = [node.name for node in model.graph.node if node.name.startswith(PREPROCESSING_PLACE)]
+    with tempfile.TemporaryDirectory(prefix='millrace-quantise-') as folder:
+        source, target = Path(folder) / 'float.onnx', Path(folder) / 'int8.onnx'
+        source.write_bytes(model.SerializeToString(deterministic=True))
+        settings: dict[str, Any] = {
+            'op_types_to_quantize': OPERATORS,
+            'nodes_to_exclude': excluded,
+            'per_channel': True,
+            'weight_type': tool.QuantType.QInt8,
+            'extra_options': {'MatMulConstBOnly': True},
+        }
+        if ranges is None:
+            tool.quantize_dynamic(str(source), str(target), **settings)
+        else:
+            tool.quantize_static(
+                str(source),
+                str(target),
+                _reader(input_name, ranges),
+                quant_format=tool.QuantFormat.QDQ,
+                activation_type=tool.QuantType.QUInt8,
+                **settings,
+            )
+        return ModelProto.FromString(target.read_bytes())
+
+
+def _reader(name: str, ranges: NDArray[np.float32]) -> Any:
+    """The rows one by one, as onnxruntime's calibration wants them."""
+
+    class Reader(load('onnxruntime.quantization').CalibrationDataReader):
+        def __init__(self) -> None:
+            self._left: Iterator[NDArray[np.float32]] = iter(ranges[:, None])
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            row = next(self._left, None)
+            return None if row is None else {name: row}
+
+    return Reader()
+
+
+def _tidy(model: ModelProto, before: Converted) -> None:
+    """The metadata of the float32 model, and nothing of the tools'."""
+    model.producer_name, model.producer_version, model.doc_string = _PRODUCER, '', ''
+    model.ir_version = before.ir_version
+    model.graph.name = before.model.graph.name
+    del model.metadata_props[:]
+    model.metadata_props.extend(before.model.metadata_props)
+    del model.graph.value_info[:]
+
+
+def _compare(
+    before: Converted, after: Converted, feeds: parity.Arrays, truth: NDArray[np.int64] | None
+) -> dict[str, Any]:
+    answers = [_first_output(one, feeds) for one in (before, after)]
+    difference = np.abs(answers[0].astype(np.float64) - answers[1].astype(np.float64))
+    decisions = [_decisions(one) for one in answers]
+    is_deciding = decisions[0] is not None and decisions[1] is not None
+    accuracies = [
+        None if truth is None or one is None else _share(one == truth, truth >= 0) for one in decisions
+    ]
+    latencies = [latency_ms_p50(one.data, feeds) for one in (before, after)]
+    return {
+        'rows': len(answers[0]),
+        'agreement': _share(decisions[0] == decisions[1]) if is_deciding else None,
+        'maxAbsDiff': float(difference.max(initial=0)),
+        'meanAbsDiff': float(difference.mean()),
+        'accuracy': {'float32': accuracies[0], 'quantised': accuracies[1]},
+        'bytes': {'float32': len(before.data), 'quantised': len(after.data)},
+        'latencyMsP50': {'float32': latencies[0], 'quantised': latencies[1]},
+        'operators': dict(sorted(Counter(node.op_type for node in after.model.graph.node).items())),
+    }
+
+
+def _first_output(converted: Converted, feeds: parity.Arrays) -> NDArray[Any]:
+    try:
+        session = parity.open_session(converted.data)
+        answers = np.asarray(session.run([converted.outputs[0].name], feeds)[0])
+    except Exception as error:
+        raise ConversionError(
+            'quantization_failed', f'onnxruntime cannot run it: {str(error)[:500]}'
+        ) from error
+    if not np.isfinite(answers).all():
+        raise ConversionError('quantization_failed', 'The model answers NaN or Infinity in this mode.')
+    return answers
+
+
+def _decisions(answers: NDArray[Any]) -> NDArray[Any] | None:
+    """The class of each row: the largest of several values, or a probability over one half."""
+    if answers.ndim != 2:
+        return None
+    if answers.shape[1] > 1:
+        return answers.argmax(1)
+    is_probability = bool(((answers >= 0) & (answers <= 1)).all())
+    return (answers[:, 0] > 0.5).astype(np.int64) if is_probability else None
+
+
+def _share(hits: Any, among: Any = None) -> float | None:
+    counted = hits if among is None else hits[among]
+    return float(np.mean(counted)) if len(counted) else None

@@ -23,7 +23,9 @@ export const { outbox, aggregateVersions, inbox } = busTables;
 export const feedback = monitoringSchema.table(
   'feedback',
   {
-    inferenceId: uuid('inference_id').primaryKey(),
+    inferenceId: uuid('inference_id').notNull(),
+    /** Whose feedback it is: it says nothing of a prediction of another tenant. */
+    tenant: text().notNull().default('default'),
     outcome: jsonb().$type<unknown>(),
     correct: boolean(),
     receivedAt: timestamp('received_at', { withTimezone: true }).notNull().defaultNow(),
@@ -31,6 +33,7 @@ export const feedback = monitoringSchema.table(
     isMatched: boolean('is_matched').notNull().default(false),
   },
   (table) => [
+    primaryKey({ columns: [table.inferenceId, table.tenant] }),
     index('feedback_unmatched').on(table.receivedAt).where(sql`not is_matched`),
     index('feedback_received').on(table.receivedAt),
   ],
@@ -42,6 +45,7 @@ export const feedbackHistory = monitoringSchema.table(
   {
     id: bigserial({ mode: 'number' }).primaryKey(),
     inferenceId: uuid('inference_id').notNull(),
+    tenant: text().notNull().default('default'),
     outcome: jsonb().$type<unknown>(),
     correct: boolean(),
     principal: text().notNull(),
@@ -56,6 +60,7 @@ export const predictionSources = monitoringSchema.table(
   {
     source: uuid().notNull(),
     modelVersionId: uuid('model_version_id').notNull(),
+    tenant: text().notNull().default('default'),
     model: text().notNull(),
     version: text().notNull(),
     batches: bigint({ mode: 'number' }).notNull(),

@@ -6,12 +6,14 @@ import type { Bus } from '@millrace/bus';
 import { connectBus, ensureStreams, streamCatalog } from '@millrace/bus';
 import type { Prediction, PredictionBatch } from '@millrace/contracts';
 import { newId } from '@millrace/contracts';
-import { createLogger } from '@millrace/service-kit';
+import { generateKeyPair } from '@millrace/integrity';
+import { createApiKey, createLogger, KEY_SET_SUBJECT, signKeySet } from '@millrace/service-kit';
 import type { PrivateNats, PrivatePostgres, ServiceProcess } from '@millrace/testing';
 import { eventually, startNats, startPostgres, startServiceProcess } from '@millrace/testing';
 import pg from 'pg';
 
 const SHA = 'a'.repeat(64);
+const gatewayKeys = generateKeyPair();
 let nats: PrivateNats;
 let postgres: PrivatePostgres;
 let bus: Bus;
@@ -31,7 +33,7 @@ function start(): Promise<ServiceProcess> {
 beforeAll(async () => {
   [nats, postgres] = await Promise.all([startNats(), startPostgres()]);
   folder = mkdtempSync(join(tmpdir(), 'monitoring-test-'));
-  writeFileSync(join(folder, 'auth.pem'), 'no request of this test carries a key');
+  writeFileSync(join(folder, 'auth.pem'), gatewayKeys.publicKeyPem);
   const logger = createLogger({ service: 'test', level: 'error' });
   bus = await connectBus({ url: nats.servicesUrl, name: 'test', inboxPrefix: '_INBOX_services', logger });
   await ensureStreams(bus);
@@ -191,6 +193,53 @@ describe('predictions from the bus', () => {
     const longAgo = prediction({ time: new Date(Date.now() - 10 * 86_400_000).toISOString() });
     await publish(batch('late', [longAgo]));
     await untilCount('late', 1);
+  });
+});
+
+describe('another tenant', () => {
+  test('sees none of it, and its feedback says nothing of it', async () => {
+    const { id, key, sha256 } = createApiKey();
+    const record = { id, sha256, principal: 'eve', tenant: 'acme', scopes: ['admin'] };
+    const keys = [{ ...record, expiresAt: null, revokedAt: null }];
+    const signed = signKeySet({ issuedAt: new Date().toISOString(), keys }, gatewayKeys.privateKeyPem);
+    const answering = bus.nc.subscribe(KEY_SET_SUBJECT, {
+      callback: (_error, message) => void message.respond(JSON.stringify(signed)),
+    });
+    await bus.nc.flush();
+    const asEve = async (path: string, body?: unknown) => {
+      const response = await fetch(`${service.origin}${path}`, {
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        ...(body !== undefined && { method: 'POST', body: JSON.stringify(body) }),
+      });
+      return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+    };
+
+    const ours = prediction();
+    const theirs = prediction();
+    await publish(batch('twins', [ours]));
+    await publish(batch('twins', [theirs], { tenant: 'acme' }));
+    await untilCount('twins', 1);
+    await eventually(async () =>
+      expect((await asEve('/monitoring/metrics?modelId=twins')).body).toMatchObject({ count: 1 }),
+    );
+    expect((await asEve('/monitoring/events')).body).toMatchObject({
+      count: 1,
+      events: [{ id: theirs.inferenceId }],
+    });
+    expect((await asEve(`/v1/monitoring/events/${ours.inferenceId}`)).status).toBe(404);
+    expect((await asEve('/v1/monitoring/ingest')).body).toMatchObject({
+      items: [{ model: 'twins', stored: 1 }],
+    });
+    // two tenants may say different things about the same id, and neither hears of the other
+    await feedback({ inferenceId: ours.inferenceId, outcome: {}, correct: true });
+    await asEve('/feedback', { inferenceId: ours.inferenceId, outcome: {}, correct: false });
+    expect((await eventsOf('twins')).events).toMatchObject([{ id: ours.inferenceId, correct: true }]);
+    expect((await asEve('/v1/monitoring/unmatched-feedback')).body.items).toMatchObject([
+      { inferenceId: ours.inferenceId, correct: false },
+    ]);
+    const { items } = await get<{ items: { inferenceId: string }[] }>('/v1/monitoring/unmatched-feedback');
+    expect(items.some((one) => one.inferenceId === ours.inferenceId)).toBe(false);
+    answering.unsubscribe();
   });
 });
 

@@ -2,7 +2,13 @@ import type { Prediction } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import { toDatabaseError } from '@millrace/database';
 
-export type EventFilter = { modelId?: string; userId?: string; startTime?: number; endTime?: number };
+export type EventFilter = {
+  tenant: string;
+  modelId?: string;
+  userId?: string;
+  startTime?: number;
+  endTime?: number;
+};
 
 export type StoredEvent = {
   id: string;
@@ -36,11 +42,11 @@ export type VersionIngest = {
 export type EventRepository = {
   /** Newest first. */
   list(filter: EventFilter, limit: number): Promise<StoredEvent[]>;
-  /** One prediction by its id; undefined when it is not (or no longer) there. */
-  find(id: string): Promise<StoredEvent | undefined>;
+  /** One prediction of a tenant by its id; undefined when it is not (or no longer) there. */
+  find(tenant: string, id: string): Promise<StoredEvent | undefined>;
   metrics(filter: EventFilter): Promise<ModelMetrics>;
-  /** What came of each version: predictions made = stored + dropped + those of missing batches. */
-  ingest(): Promise<VersionIngest[]>;
+  /** What came of each version of a tenant: predictions made = stored + dropped + those of missing batches. */
+  ingest(tenant: string): Promise<VersionIngest[]>;
 };
 
 const EVENT_COLUMNS = `p.id, p.at, p.model, p.version, p.framework, p.inputs, p.outputs, p.confidence,
@@ -56,11 +62,12 @@ function where(filter: EventFilter): { text: string; values: unknown[] } {
     conditions.push(condition.replace('?', `$${values.length}`));
   };
   const date = (ms: number | undefined): Date | undefined => (ms === undefined ? undefined : new Date(ms));
+  add('p.tenant = ?', filter.tenant);
   add('p.model = ?', filter.modelId);
   add('p.user_id = ?', filter.userId);
   add('p.at >= ?', date(filter.startTime));
   add("p.at < ?::timestamptz + interval '1 millisecond'", date(filter.endTime));
-  return { text: conditions.length > 0 ? `where ${conditions.join(' and ')}` : '', values };
+  return { text: `where ${conditions.join(' and ')}`, values };
 }
 
 /** Stored predictions. Throws `database_unavailable` while Postgres is away. */
@@ -75,19 +82,20 @@ export function createEventRepository({ pool }: Database): EventRepository {
         .query<StoredEvent>(
           `select ${EVENT_COLUMNS}
            from (select * from monitoring.predictions p ${text} order by p.at desc, p.id desc limit $${values.length + 1}) p
-           left join monitoring.feedback f on f.inference_id = p.id
+           left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant
            order by p.at desc, p.id desc`,
           [...values, limit],
         )
         .catch(failed);
       return rows;
     },
-    async find(id) {
+    async find(tenant, id) {
       const { rows } = await pool
         .query<StoredEvent>(
           `select ${EVENT_COLUMNS} from monitoring.predictions p
-           left join monitoring.feedback f on f.inference_id = p.id where p.id = $1`,
-          [id],
+           left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant
+           where p.id = $1 and p.tenant = $2`,
+          [id, tenant],
         )
         .catch(failed);
       return rows[0];
@@ -98,19 +106,21 @@ export function createEventRepository({ pool }: Database): EventRepository {
         .query<ModelMetrics>(
           `select count(*)::float8 as count, avg(p.latency_ms) as "avgLatency", avg(p.confidence) as "avgConfidence",
                   avg(case f.correct when true then 1.0 when false then 0.0 end)::float8 as accuracy
-           from monitoring.predictions p left join monitoring.feedback f on f.inference_id = p.id ${text}`,
+           from monitoring.predictions p left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant ${text}`,
           values,
         )
         .catch(failed);
       return rows[0] ?? { count: 0, avgLatency: null, avgConfidence: null, accuracy: null };
     },
-    async ingest() {
+    async ingest(tenant) {
       const { rows } = await pool
         .query<VersionIngest>(
           `select model_version_id as "modelVersionId", max(model) as model, max(version) as version,
                   sum(stored)::float8 as stored, sum(dropped)::float8 as dropped,
                   sum(max_sequence + 1 - batches)::float8 as "missingBatches"
-           from monitoring.prediction_sources group by model_version_id order by max(model), model_version_id`,
+           from monitoring.prediction_sources where tenant = $1
+           group by model_version_id order by max(model), model_version_id`,
+          [tenant],
         )
         .catch(failed);
       return rows;

@@ -75,7 +75,8 @@ export function eventRoutes(repository: EventRepository): (app: HttpApp) => Prom
       async (request) => {
         const { limit, ...filter } = request.query;
         assertRange(filter);
-        const events = (await repository.list(filter, limit)).map(toEvent);
+        const { tenant } = request.principal;
+        const events = (await repository.list({ tenant, ...filter }, limit)).map(toEvent);
         return { events, count: events.length };
       },
     );
@@ -91,7 +92,7 @@ export function eventRoutes(repository: EventRepository): (app: HttpApp) => Prom
         },
       },
       async (request) => {
-        const event = await repository.find(request.params.inferenceId);
+        const event = await repository.find(request.principal.tenant, request.params.inferenceId);
         if (event !== undefined) return toEvent(event);
         throw new AppError(
           'inference_not_found',
@@ -121,13 +122,15 @@ export function eventRoutes(repository: EventRepository): (app: HttpApp) => Prom
       },
       async (request) => {
         assertRange(request.query);
-        return { modelId: request.query.modelId, ...(await repository.metrics(request.query)) };
+        const { tenant } = request.principal;
+        const metrics = await repository.metrics({ tenant, ...request.query });
+        return { modelId: request.query.modelId, ...metrics };
       },
     );
     app.get(
       '/v1/monitoring/ingest',
       { config: { scope: 'monitor' }, schema: { operationId: 'getIngest', tags } },
-      async () => ({ items: await repository.ingest() }),
+      async ({ principal }) => ({ items: await repository.ingest(principal.tenant) }),
     );
   };
 }

@@ -45,7 +45,8 @@ export function feedbackRoutes(
       },
       async (request) => {
         const { inferenceId, outcome, correct = null } = request.body;
-        await repository.record({ inferenceId, outcome, correct, principal: request.principal.id });
+        const { id: principal, tenant } = request.principal;
+        await repository.record({ inferenceId, tenant, outcome, correct, principal });
         return { success: true as const, inferenceId };
       },
     );
@@ -59,8 +60,8 @@ export function feedbackRoutes(
           response: { 200: Type.Object({ items: Type.Array(Unmatched) }) },
         },
       },
-      async () => {
-        const items = await repository.listUnmatched(unmatchedAfterHours, UNMATCHED_LIMIT);
+      async ({ principal }) => {
+        const items = await repository.listUnmatched(principal.tenant, unmatchedAfterHours, UNMATCHED_LIMIT);
         return { items: items.map((item) => ({ ...item, receivedAt: item.receivedAt.toISOString() })) };
       },
     );

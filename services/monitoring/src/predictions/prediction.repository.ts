@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Prediction, PredictionBatch } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import { toDatabaseError } from '@millrace/database';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 
@@ -9,7 +10,9 @@ import { from as copyFrom } from 'pg-copy-streams';
 export const PREDICTIONS_CONSUMER = 'monitoring-predictions';
 
 const COLUMNS =
-  'id, at, model_version_id, model, version, framework, user_id, session_id, inputs, outputs, confidence, latency_ms';
+  'id, at, tenant, model_version_id, model, version, framework, user_id, session_id, inputs, outputs, confidence, latency_ms';
+
+const tenantOf = ({ tenant = PLATFORM_TENANT }: PredictionBatch): string => tenant;
 
 /** One field of COPY's text format. */
 function field(value: string | number | null | undefined): string {
@@ -27,7 +30,7 @@ function json(value: unknown): string {
 
 function line(batch: PredictionBatch, prediction: Prediction): string {
   const { inferenceId, time, userId, sessionId, inputs, outputs, confidence, latencyMs } = prediction;
-  const about = [batch.modelVersionId, batch.model, batch.version, batch.framework];
+  const about = [tenantOf(batch), batch.modelVersionId, batch.model, batch.version, batch.framework];
   const text = (value: string | undefined) => value?.replaceAll('\0', '\ufffd');
   const fields = [
     inferenceId,
@@ -53,8 +56,8 @@ async function copyRows(client: PoolClient, batch: PredictionBatch): Promise<voi
 async function countSource(client: PoolClient, batch: PredictionBatch): Promise<void> {
   await client.query(
     `insert into monitoring.prediction_sources as s
-       (source, model_version_id, model, version, batches, max_sequence, stored, dropped)
-     values ($1, $2, $3, $4, 1, $5, $6, $7)
+       (source, model_version_id, model, version, batches, max_sequence, stored, dropped, tenant)
+     values ($1, $2, $3, $4, 1, $5, $6, $7, $8)
      on conflict (source, model_version_id) do update set
        batches = s.batches + 1, max_sequence = greatest(s.max_sequence, excluded.max_sequence),
        stored = s.stored + excluded.stored, dropped = s.dropped + excluded.dropped, last_at = now()`,
@@ -66,6 +69,7 @@ async function countSource(client: PoolClient, batch: PredictionBatch): Promise<
       batch.sequence,
       batch.predictions.length,
       batch.dropped,
+      tenantOf(batch),
     ],
   );
 }
@@ -79,8 +83,8 @@ async function apply(client: PoolClient, batch: PredictionBatch): Promise<boolea
   if (batch.predictions.length > 0) {
     await copyRows(client, batch);
     await client.query(
-      'update monitoring.feedback set is_matched = true where inference_id = any($1) and not is_matched',
-      [batch.predictions.map(({ inferenceId }) => inferenceId)],
+      'update monitoring.feedback set is_matched = true where inference_id = any($1) and tenant = $2 and not is_matched',
+      [batch.predictions.map(({ inferenceId }) => inferenceId), tenantOf(batch)],
     );
   }
   await countSource(client, batch);

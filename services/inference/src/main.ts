@@ -11,6 +11,8 @@ if (!process.execArgv.includes(FLAG) && process.execve !== undefined) {
   const args = [process.execPath, ...process.execArgv, FLAG, ...process.argv.slice(1)];
   process.execve(process.execPath, args, process.env);
 }
+const { forkFirstFront } = await import('./fronts/front-process.ts');
+const firstFront = forkFirstFront(process.env.MILLRACE_FRONTS);
 const { runService } = await import('@millrace/service-kit');
 const { startInference } = await import('./start.ts');
-await runService({ name: 'inference', start: () => startInference(process.env) });
+await runService({ name: 'inference', start: () => startInference(process.env, firstFront) });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { serveReferencedDigests, serveRpc, startConsumer } from '@millrace/bus';
 import { loadVersionMethod, ModelVersionRegistered } from '@millrace/contracts';
@@ -14,9 +15,11 @@ import { createStorage } from '@millrace/storage';
 import type { RunChunk } from './batch/chunk/chunk-order.ts';
 import { openBatch } from './batch/open-batch.ts';
 import { InferenceConfig } from './config.ts';
-import { usableCores } from './engine/cpu-count.ts';
-import { frontsFor, startEngine } from './engine/start-engine.ts';
+import { frontsFor, usableCores } from './engine/cpu-count.ts';
+import { createFigureShelf } from './engine/figure-shelf.ts';
+import { startEngine } from './engine/start-engine.ts';
 import type { Addresses } from './front.ts';
+import type { FrontProcess } from './fronts/front-process.ts';
 import type { LoadVersion } from './models/model.service.ts';
 import { createModelService } from './models/model.service.ts';
 import { createPackageCache } from './packages/package-cache.ts';
@@ -29,9 +32,13 @@ type Serving = Addresses & { load: LoadVersion; runChunk: RunChunk; close(): Pro
 
 /**
  * The composition root: configuration, clients, fronts, consumers, shutdown. This process owns the database, the node
- * cache and the model events; it answers requests itself only when there is to be one process.
+ * cache and the model events; it answers requests itself only when there is to be one process. `firstFront` is a front
+ * that was started ahead.
  */
-export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & Addresses> {
+export async function startInference(
+  env: NodeJS.ProcessEnv,
+  firstFront?: FrontProcess,
+): Promise<Running & Addresses> {
   const { config } = loadConfig(InferenceConfig, env);
   const logger = createLogger({ service: SERVICE, level: config.logLevel });
   const tracing = await startTracing({ service: SERVICE, endpoint: config.otlpEndpoint });
@@ -62,15 +69,18 @@ export async function startInference(env: NodeJS.ProcessEnv): Promise<Running & 
     if (fronts > 1) {
       const { startSupervisor } = await import('./fronts/supervisor.ts');
       const engine = startEngine(config, (message, fields) => logger.warn(fields, message));
+      const figures = createFigureShelf(join(config.cacheDir, 'figures'));
       const batch = opening.then(({ service }) => service);
       // said once, by those who wait for `opening`
       batch.catch(() => undefined);
       return startSupervisor({
         fronts,
+        ...(firstFront !== undefined && { first: firstFront }),
         logger,
         metrics,
         cache,
         engine,
+        figures,
         batch,
         modelsMax: config.loadedModelsMax,
         opensAfter: connecting,

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
+/** Fronts beyond this only divide the batches. */
+const FRONTS_DEFAULT_MAX = 8;
+
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim();
@@ -22,4 +25,9 @@ export function cgroupQuota(root = '/sys/fs/cgroup'): number | undefined {
 /** Cores that this process may use: its affinity, cut by the control group's quota; at least 1. */
 export function usableCores(cgroupRoot?: string): number {
   return Math.max(1, Math.floor(Math.min(availableParallelism(), cgroupQuota(cgroupRoot) ?? Infinity)));
+}
+
+/** Processes that answer requests: one for each core that may be used. */
+export function frontsFor(configured: number, cores: number): number {
+  return configured > 0 ? configured : Math.min(FRONTS_DEFAULT_MAX, cores);
 }

@@ -1,3 +1,4 @@
+import type { FigureShelf } from './figure-shelf.ts';
 import type { Host } from './host.ts';
 import type { LoadReply, Measurement } from './host-protocol.ts';
 import type { HostBounds } from './hosted-runner.ts';
@@ -46,15 +47,33 @@ export async function probeInHost(
   }
 }
 
-/** Probes for other processes: one at a time, so that they do not disturb each other, and once for each graph. */
+/**
+ * Probes for other processes: one at a time, so that they do not disturb each other, and once for each graph, also over
+ * restarts, from which `shelf` has figures.
+ */
 export function createSharedProbe(
   options: Parameters<typeof probeInHost>[1],
+  shelf?: FigureShelf,
 ): (graph: GraphFile) => Promise<ProbeReply> {
   const known = new Map<string, ProbeReply>();
   const running = new Map<string, Promise<ProbeReply>>();
   let turn: Promise<unknown> = Promise.resolve();
 
+  function keep(key: string, reply: ProbeReply): void {
+    known.set(key, reply);
+    if (known.size > KEPT_MAX) known.delete(known.keys().next().value as string);
+  }
+
+  /** Figures depend on how a graph was run as well. */
+  const shelfKeyOf = (graph: GraphFile): string =>
+    [keyOf(graph), options.threadsPerHost, options.joinedUlpsMax].join();
+
   async function probe(graph: GraphFile): Promise<ProbeReply> {
+    const shelved = await shelf?.read(shelfKeyOf(graph));
+    if (shelved !== undefined) {
+      keep(keyOf(graph), shelved);
+      return shelved;
+    }
     const { host, ...reply } = await probeInHost(graph, options);
     if (isOfTfjs(graph)) host.kill();
     else
@@ -62,8 +81,8 @@ export function createSharedProbe(
         () => options.spares.giveBack(host),
         () => host.kill(),
       );
-    known.set(keyOf(graph), reply);
-    if (known.size > KEPT_MAX) known.delete(known.keys().next().value as string);
+    keep(keyOf(graph), reply);
+    await shelf?.write(shelfKeyOf(graph), reply);
     return reply;
   }
 

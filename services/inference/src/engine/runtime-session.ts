@@ -1,5 +1,6 @@
+import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { AppError } from '@millrace/contracts/errors';
 import type ort from 'onnxruntime-node';
 import type { DType } from '../tensors/dtype.ts';
@@ -7,6 +8,9 @@ import { isDType } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
 import { onnxruntime } from './onnxruntime.ts';
+
+/** Bytes of a model that are read while those before them are hashed. */
+const READ_BYTES = 4 * 1024 * 1024;
 
 /** A graph that is loaded: its signature and a way to run it. Runs block the thread that they are on. */
 export type RuntimeSession = {
@@ -83,16 +87,38 @@ function toSpec(meta: ort.InferenceSession.ValueMetadata, what: string): TensorS
 
 /** Reads a file once and checks the digest of exactly those bytes. Throws `digest_mismatch` or `artifact_missing`. */
 export async function readVerified(file: ModelFile): Promise<Buffer> {
-  const bytes = await readFile(file.path).catch((cause: unknown) => {
+  const hash = createHash('sha256');
+  const bytes = await readHashed(file.path, hash).catch((cause: unknown) => {
     throw new AppError('artifact_missing', 'A file of the model is not in the node cache; load it again.', {
       cause,
     });
   });
-  const actual = createHash('sha256').update(bytes).digest('hex');
+  const actual = hash.digest('hex');
   if (actual !== file.sha256) {
     throw new AppError('digest_mismatch', `The graph has digest ${actual}, not the signed ${file.sha256}.`);
   }
   return bytes;
+}
+
+/** Reads a file into memory while what is there of it is hashed; in pieces, so that nobody waits for a large one. */
+async function readHashed(path: string, hash: Hash): Promise<Buffer> {
+  const handle = await open(path);
+  try {
+    const { size } = await handle.stat();
+    const bytes = Buffer.allocUnsafeSlow(size);
+    const read = async (at: number): Promise<number> =>
+      at >= size ? 0 : (await handle.read(bytes, at, Math.min(READ_BYTES, size - at), at)).bytesRead;
+    let at = 0;
+    for (let count = await read(at); count > 0; ) {
+      const next = read(at + count);
+      hash.update(bytes.subarray(at, at + count));
+      at += count;
+      count = await next;
+    }
+    return bytes.subarray(0, at);
+  } finally {
+    await handle.close();
+  }
 }
 
 function fromRuntime(name: string, value: ort.OnnxValue): Tensor {

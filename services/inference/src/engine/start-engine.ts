@@ -1,5 +1,5 @@
 import type { InferenceConfig } from '../config.ts';
-import { usableCores } from './cpu-count.ts';
+import { frontsFor, usableCores } from './cpu-count.ts';
 import type { EngineOptions } from './served-model.ts';
 import { createSpareHosts } from './spare-host.ts';
 
@@ -9,14 +9,6 @@ const HOSTS_DEFAULT_MAX = 4;
 const JOINED_ROWS_MAX = 64;
 
 type Log = EngineOptions['log'];
-
-/** Fronts beyond this only divide the batches. */
-const FRONTS_DEFAULT_MAX = 8;
-
-/** Processes that answer requests: one for each core that may be used. */
-export function frontsFor(configured: number, cores: number): number {
-  return configured > 0 ? configured : Math.min(FRONTS_DEFAULT_MAX, cores);
-}
 
 /** Processes of a slow model in each front: half of the cores run it, the others read requests. */
 export function hostsFor(configured: number, cores: number, fronts: number): number {

@@ -5,6 +5,7 @@ import {
   connectAuth,
   createLogger,
   createMetrics,
+  EXIT_CONFIG,
   loadConfig,
   snapshotMetrics,
   startTracing,
@@ -21,7 +22,17 @@ import { createBatchFace, createServerFace, targetOf } from './server-face.ts';
 /** A process of the inference service that answers requests on the shared port; the supervisor starts and ends it. */
 const SERVICE = 'inference';
 
-const { config } = loadConfig(InferenceConfig, process.env);
+/** The supervisor reads the same variables and says what is wrong with them. */
+function readConfig(): InferenceConfig {
+  try {
+    return loadConfig(InferenceConfig, process.env).config;
+  } catch (error) {
+    if (error instanceof ConfigError) process.exit(EXIT_CONFIG);
+    throw error;
+  }
+}
+
+const config = readConfig();
 const logger = createLogger({ service: SERVICE, level: config.logLevel }).child({ front: process.pid });
 const fatal = (reason: string) => (error: unknown) => {
   logger.fatal({ err: error }, reason);

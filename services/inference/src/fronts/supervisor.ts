@@ -1,12 +1,12 @@
 import type { Worker } from 'node:cluster';
 import cluster from 'node:cluster';
-import { fileURLToPath } from 'node:url';
 import type { LoadVersionReply } from '@millrace/contracts';
 import { AppError, isAppError } from '@millrace/contracts';
 import type { Logger, Metrics } from '@millrace/service-kit';
 import { ConfigError, mergeMetrics, snapshotMetrics } from '@millrace/service-kit';
 import type { BatchService } from '../batch/batch.service.ts';
 import type { ChunkOrder, RunChunk } from '../batch/chunk/chunk-order.ts';
+import type { FigureShelf } from '../engine/figure-shelf.ts';
 import { createSharedProbe } from '../engine/probe.ts';
 import type { EngineOptions } from '../engine/served-model.ts';
 import type { Addresses } from '../front.ts';
@@ -16,10 +16,11 @@ import type { FrontCalls, SupervisorCalls, Target } from './calls.ts';
 import { ANSWER_TIMEOUT_MS, CHUNK_TIMEOUT_MS, LOAD_TIMEOUT_MS, RECALL_TIMEOUT_MS } from './calls.ts';
 import type { Channel, Handlers } from './channel.ts';
 import { openChannel } from './channel.ts';
+import type { FrontProcess } from './front-process.ts';
+import { forkFront } from './front-process.ts';
 import { createNameLog } from './name-log.ts';
 import { mergeIndexes, mergeStatistics } from './server-face.ts';
 
-const FRONT_MAIN = fileURLToPath(new URL('./front-main.ts', import.meta.url));
 /** A front has this long from its start until it can be asked (ms). */
 const START_TIMEOUT_MS = 180_000;
 /** A front that is asked to close has this long, then it is killed (ms). */
@@ -28,21 +29,16 @@ const CLOSE_TIMEOUT_MS = 20_000;
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 10_000;
 const QUIET_MS = 60_000;
-/**
- * Young space of a front (MB). With 1 a quarter of a small request is garbage collection, with V8's usual 16 whole bodies
- * leave the processor's cache: 8 instead of 1 took an MLP in binary from 125 to 96 µs and the 1.6 MB bodies of a CNN from
- * 6.1 to 6.5 ms.
- */
-const FRONT_FLAGS = ['--no-warnings', '--max-semi-space-size=8'];
-/** The allocator otherwise keeps freed memory in an arena for each thread of the runtime and of the collector. */
-const FRONT_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
-
 export type SupervisorOptions = {
   fronts: number;
+  /** One of them, where it was started ahead. */
+  first?: FrontProcess;
   logger: Logger;
   metrics: Metrics;
   cache: PackageCache;
   engine: EngineOptions;
+  /** Figures of graphs from earlier starts. */
+  figures: FigureShelf;
   /** Batch jobs, there once the database is. */
   batch: Promise<BatchService>;
   /** Versions that a fresh front loads before it opens the port, at most: those loaded last. */
@@ -71,29 +67,27 @@ type Front = {
   chunks: number;
 };
 
-function spawn(handlers: Handlers<SupervisorCalls>): Front & { ready: Promise<void> } {
-  const worker = cluster.fork(FRONT_ENVIRONMENT);
+function openFront(
+  process: FrontProcess,
+  handlers: Handlers<SupervisorCalls>,
+): Front & { ready: Promise<void> } {
+  const { worker } = process;
+  const listeners: ((message: unknown) => void)[] = [];
   const channel = openChannel<FrontCalls, SupervisorCalls>(
     {
       send: (message) => {
         if (worker.isConnected()) worker.send(message);
       },
-      onMessage: (listener) => worker.on('message', listener),
+      onMessage: (listener) => void listeners.push(listener),
     },
     handlers,
   );
-  // a message to a front that was just killed fails before its exit is known; the exit then ends what waits for it
-  worker.on('error', () => undefined);
-  const exited = new Promise<void>((resolve) => {
-    worker.once('exit', (code, signal) => {
-      const how = signal ? `by ${signal}` : `with code ${code}`;
-      channel.close(new AppError('model_crashed', `A process of the server ended ${how}; try again.`));
-      resolve();
-    });
-  });
+  const exited = process.exited.then((how) =>
+    channel.close(new AppError('model_crashed', `A process of the server ended ${how}; try again.`)),
+  );
   const ready = new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('A front did not start in time.')), START_TIMEOUT_MS);
-    worker.on('message', (message: unknown) => {
+    listeners.push((message) => {
       if ((message as { front?: string }).front !== 'ready') return;
       clearTimeout(timer);
       resolve();
@@ -103,10 +97,13 @@ function spawn(handlers: Handlers<SupervisorCalls>): Front & { ready: Promise<vo
       reject(new Error('A front ended before it was ready; its log says why.'));
     });
   });
+  process.listen((message) => {
+    for (const listener of listeners) listener(message);
+  });
   return { worker, channel, startedAt: Date.now(), exited, ready, chunks: 0 };
 }
 
-/** Starts the fronts and resolves when all listen; one that ends is started again with the models that were loaded. */
+/** Starts the fronts, the first ahead of the others, and resolves when all listen; one that ends is started again with the models that were loaded. */
 export async function startSupervisor(options: SupervisorOptions): Promise<Supervisor> {
   const { logger, cache, metrics } = options;
   const fronts = new Set<Front>();
@@ -170,7 +167,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     return mergeStatistics(answers);
   }
 
-  const probe = createSharedProbe(options.engine);
+  const probe = createSharedProbe(options.engine, options.figures);
   const handlers: Handlers<SupervisorCalls> = {
     fetch: ({ sha256 }) => cache.fetch(sha256),
     async discard({ sha256 }) {
@@ -229,15 +226,16 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     }
   }
 
-  async function open(): Promise<Addresses> {
-    const front = spawn(handlers);
+  async function open(started = forkFront()): Promise<Addresses> {
+    const front = openFront(started, handlers);
     void front.exited.then(() => onExit(front));
     await front.ready;
     await options.opensAfter;
+    // what is asked of the server from now on is asked of this front too, what was asked before it catches up with
+    fronts.add(front);
     await catchUp(front);
     const answer = await front.channel.call('listen', null, START_TIMEOUT_MS);
     if ('faults' in answer) throw new ConfigError(answer.faults);
-    fronts.add(front);
     return answer;
   }
 
@@ -274,11 +272,12 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     options.engine.spares.close();
   }
 
-  cluster.setupPrimary({ exec: FRONT_MAIN, execArgv: FRONT_FLAGS, args: [] });
   try {
-    const [addresses] = await Promise.all(Array.from({ length: options.fronts }, open));
+    // one front answers before the others take its time
+    const addresses = await open(options.first);
+    await Promise.all(Array.from({ length: options.fronts - 1 }, () => open()));
     return {
-      ...(addresses as Addresses),
+      ...addresses,
       load,
       runChunk,
       pids: () => [...fronts].map(({ worker }) => worker.process.pid ?? -1),

@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@millrace/testing';
 import fc from 'fast-check';
-import { cgroupQuota, usableCores } from '../../src/engine/cpu-count.ts';
+import { cgroupQuota, frontsFor, usableCores } from '../../src/engine/cpu-count.ts';
 import type { GraphFile } from '../../src/engine/runtime-session.ts';
 import type { EngineOptions, ServedModel } from '../../src/engine/served-model.ts';
 import { openModel } from '../../src/engine/served-model.ts';
 import { createSpareHosts } from '../../src/engine/spare-host.ts';
-import { frontsFor, hostsFor } from '../../src/engine/start-engine.ts';
+import { hostsFor } from '../../src/engine/start-engine.ts';
 import type { Tensor } from '../../src/tensors/tensor.ts';
 
 const bounds = {

@@ -167,7 +167,13 @@ export type ServedVersion = {
   placementReason: string;
   isBatched: boolean;
   batchReason: string;
+  /** Shortest run of one row, measured at the load. */
+  rowMs: number;
+  loadMs: number;
+  loadedAt: string;
   residentBytes: number;
+  /** Processes of its own. */
+  hostPids: number[];
   /** Counts since the load, and `depth`: requests that wait now. */
   queue: Record<string, number>;
   latencyMs: { mean: number; p50: number; p99: number; queueMean: number };

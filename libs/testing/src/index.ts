@@ -21,6 +21,13 @@ export {
   startPostgres,
   startS3,
 } from './private-server.ts';
+export {
+  type FoundPrometheus,
+  findPrometheus,
+  type Sample,
+  startPrometheus,
+  type TestPrometheus,
+} from './prometheus.ts';
 export { promisedTime } from './promised-time.ts';
 export { settledMemory } from './settled-memory.ts';
 export {

@@ -1,4 +1,6 @@
 import type { Stage } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts';
+import type { ServedVersion } from '@millrace/sdk';
 import type { Command, Context } from '../command.ts';
 import { argument, modelArgument, show, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
@@ -13,13 +15,15 @@ export const modelsCommand: Command = {
 millrace models MODEL                      its versions
 millrace models MODEL@VERSION              one version: files, digests, inputs, outputs
 millrace models serving                    what is in memory: queue, rows a run, latency, memory
+millrace models serving MODEL[@VERSION]    one of them: also where and why it runs there, and why rows are joined or not
 millrace models stage MODEL@VERSION STAGE  move it to ${STAGES.join(', ')}`,
   options: {},
   async run(context) {
     const [first] = context.positionals;
     if (first === undefined) return await list(context);
     if (first === 'stage') return await stage(context);
-    if (first === 'serving') return await serving(context);
+    if (first === 'serving')
+      return await (context.positionals[1] === undefined ? serving : servingOne)(context);
     const { name, version } = modelArgument(first);
     return version === undefined ? await versions(context, name) : await detail(context, name, version);
   },
@@ -91,22 +95,29 @@ async function detail(context: Context, name: string, label: string): Promise<nu
   return exitCodes.ok;
 }
 
+const ms = (value: number): string => value.toPrecision(3);
+
+/** Rows that a run had on average; undefined before the first. */
+function rowsOfRun({ queue }: ServedVersion): number | undefined {
+  const { rows = 0, runs = 0 } = queue;
+  return runs === 0 ? undefined : rows / runs;
+}
+
 async function serving(context: Context): Promise<number> {
   const report = await context.client.models.serving();
-  const ms = (value: number): string => value.toPrecision(3);
   show(context, report, () => {
     if (report.models.length === 0) return 'No model is in memory; the first request loads it.';
-    const rows = report.models.map(({ queue, latencyMs, ...version }) => [
+    const rows = report.models.map((version) => [
       `${version.model}@${version.version}`,
       version.state,
       version.placement,
-      queue.requests ?? 0,
-      queue.failures ?? 0,
-      queue.depth ?? 0,
-      version.isBatched ? ((queue.rows ?? 0) / Math.max(1, queue.runs ?? 0)).toFixed(1) : 'alone',
-      ms(latencyMs.queueMean),
-      ms(latencyMs.p50),
-      ms(latencyMs.p99),
+      version.queue.requests ?? 0,
+      version.queue.failures ?? 0,
+      version.queue.depth ?? 0,
+      version.isBatched ? (rowsOfRun(version)?.toFixed(1) ?? '-') : 'alone',
+      ms(version.latencyMs.queueMean),
+      ms(version.latencyMs.p50),
+      ms(version.latencyMs.p99),
       bytes(version.residentBytes),
     ]);
     const head = [
@@ -127,6 +138,43 @@ async function serving(context: Context): Promise<number> {
     return table(head, rows) + failed;
   });
   return exitCodes.ok;
+}
+
+async function servingOne(context: Context): Promise<number> {
+  const { name, version } = modelArgument(argument(context, 1, 'MODEL'));
+  const isMeant = (one: { model: string; version: string }): boolean =>
+    one.model === name && (version === undefined || one.version === version);
+  const report = await context.client.models.serving();
+  const models = report.models.filter(isMeant);
+  const failures = report.failures.filter(isMeant);
+  const [failure] = failures;
+  if (models.length === 0) {
+    const why = failure === undefined ? 'the first request loads it' : `${failure.code}: ${failure.message}`;
+    throw new AppError('model_not_found', `${argument(context, 1, 'MODEL')} is not in memory; ${why}`);
+  }
+  show(context, { models, failures }, () => models.map(servedFields).join('\n\n'));
+  return exitCodes.ok;
+}
+
+function servedFields(served: ServedVersion): string {
+  const { queue, latencyMs, hostPids } = served;
+  return fields([
+    ['version', `${served.model}@${served.version} (${served.stage})`],
+    ['state', served.state],
+    ['runs', `${served.placement}: ${served.placementReason}`],
+    ['rows', `${served.isBatched ? 'joined' : 'alone'}: ${served.batchReason}`],
+    ['rows a run', rowsOfRun(served)?.toFixed(1)],
+    ['requests', `${queue.requests ?? 0}, ${queue.failures ?? 0} failed, ${queue.rejected ?? 0} turned away`],
+    ['queue', `${queue.depth ?? 0} wait (${bytes(queue.bytes ?? 0)}), ${queue.running ?? 0} run`],
+    [
+      'latency',
+      `p50 ${ms(latencyMs.p50)}, p99 ${ms(latencyMs.p99)} ms; ${ms(latencyMs.queueMean)} in the queue`,
+    ],
+    ['one row', `${ms(served.rowMs)} ms, measured at the load`],
+    ['memory', bytes(served.residentBytes)],
+    ['processes', hostPids.join(', ')],
+    ['loaded', `${ago(served.loadedAt)}, in ${ms(served.loadMs)} ms`],
+  ]);
 }
 
 async function stage(context: Context): Promise<number> {

@@ -198,6 +198,11 @@ export const errorCatalog = {
     retryable: false,
     doc: 'The package has files that are not in the signed manifest, or lacks some; the message names them.',
   },
+  identity_missing: {
+    status: 422,
+    retryable: false,
+    doc: 'The version has no signed statement that binds its name to its package; the message says how old versions get one.',
+  },
   digest_mismatch: {
     status: 422,
     retryable: false,

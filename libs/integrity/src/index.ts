@@ -63,3 +63,9 @@ export { readTar } from './tar/read-tar.ts';
 export { tarEnd, tarFileHeader, tarPadding } from './tar/write-tar.ts';
 export type { TrustedKeys } from './trust.ts';
 export { readTrust } from './trust.ts';
+export type { VersionIdentity } from './version-identity.ts';
+export {
+  VERSION_IDENTITY_TYPE,
+  verifyVersionIdentity,
+  versionIdentityStatement,
+} from './version-identity.ts';

@@ -8,6 +8,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'certificate_invalid',
   'certificate_untrusted',
   'digest_mismatch',
+  'identity_missing',
   'invalid_artifact_path',
   'manifest_mismatch',
   'signature_invalid',

@@ -46,6 +46,12 @@ export const ConfigSchema = Type.Object({
         'PEM file of the certificate of the key and those that lead to its root; with it packages are signed by certificate.',
     }),
   ),
+  signOldVersions: Type.Boolean({
+    env: 'MILLRACE_SIGN_OLD_VERSIONS',
+    default: false,
+    description:
+      'Set it for one start after an upgrade from a release that did not sign the names of versions: each version that has no such signature, and whose history and bytes are intact, gets one.',
+  }),
   storageGraceSeconds: Type.Integer({
     env: 'MILLRACE_STORAGE_GRACE_SECONDS',
     default: 86_400,

@@ -39,6 +39,7 @@ import { startTrainingRunConsumers } from './tracking/training-run.consumer.ts';
 import { createUploadService } from './uploads/upload.service.ts';
 import { createWorkLimit } from './uploads/work-limit.ts';
 import { createVerificationReporter } from './verification/verification-reporter.ts';
+import { signOldVersions } from './versions/sign-old-versions.ts';
 import { createVersionRepository } from './versions/version.repository.ts';
 import { createVersionService } from './versions/version.service.ts';
 import { createWarmUp } from './versions/warm-up.ts';
@@ -79,6 +80,7 @@ await startService({
       changeLog,
       gate,
       outbox,
+      key,
     });
     const registered = createRegisteredLookup(database, schema.changeLog);
     const verification = createVerificationReporter({ bus, database, outbox, metrics, logger });
@@ -95,6 +97,18 @@ await startService({
       verification,
       registeredDigest: (modelId, versionId) => registered.packageDigest(modelId, versionId),
     });
+    if (config.signOldVersions) {
+      const { bound, refused } = await signOldVersions({
+        database,
+        models,
+        rows: repository,
+        key,
+        check: versions.assertWhole,
+      });
+      logger.info({ bound, refused: refused.length }, 'Old versions have a signed identity now.');
+      for (const { modelVersionId, error } of refused)
+        logger.error({ modelVersionId, err: error }, 'An old version is not what was registered.');
+    }
     const policies = createPolicyService({ database, models, governance, changeLog });
     const approvalService = createApprovalService({
       database,

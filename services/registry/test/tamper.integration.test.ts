@@ -232,14 +232,66 @@ function codeOfServed(change: Stored, expected: string): string {
   return object.bytes === undefined ? 'artifact_missing' : 'artifact_corrupt';
 }
 
-test('a version whose row points to an older package is found by the history', async () => {
-  const point = (digest: string) =>
-    database.db.execute(
-      sql`update registry.model_versions set package_digest = ${digest} where id = ${modelVersionId}`,
+describe('an older version in the place of a newer one', () => {
+  type Row = { id: string; label: string; ordinal: number; package_digest: string; identity: Json | null };
+  const rowOf = async (label: string): Promise<Row> => {
+    const { rows } = await database.db.execute(
+      sql`select id, label, ordinal, package_digest, identity from registry.model_versions where label = ${label}`,
     );
-  const { body } = await getJson(`${stack.registry.origin}/v1/models/iris/versions/v1`);
-  await point(body.packageDigest as string);
-  expect(await verify()).toBe('manifest_mismatch');
-  await point(packageDigest);
-  expect(await verify()).toBe('ok');
+    return rows[0] as Row;
+  };
+  const write = ({ id, label, ordinal, package_digest: digest, identity }: Row) =>
+    database.db.execute(
+      sql`update registry.model_versions set label = ${label}, ordinal = ${ordinal}, package_digest = ${digest}, identity = ${identity === null ? null : JSON.stringify(identity)}::jsonb where id = ${id}`,
+    );
+
+  test.each<[string, (newer: Row, older: Row) => Row, string]>([
+    [
+      'whose package is pointed to',
+      (newer, older) => ({ ...newer, package_digest: older.package_digest }),
+      'manifest_mismatch',
+    ],
+    [
+      'whose package and statement are taken',
+      (newer, older) => ({ ...newer, package_digest: older.package_digest, identity: older.identity }),
+      'manifest_mismatch',
+    ],
+    [
+      'whose statement is taken',
+      (newer, older) => ({ ...newer, identity: older.identity }),
+      'manifest_mismatch',
+    ],
+    ['without a statement', (newer) => ({ ...newer, identity: null }), 'identity_missing'],
+    ['under another label', (newer) => ({ ...newer, label: 'v9' }), 'manifest_mismatch'],
+    ['under another ordinal', (newer) => ({ ...newer, ordinal: 9 }), 'manifest_mismatch'],
+  ])('%s is refused by who verifies and by who loads', async (_name, change, code) => {
+    const [newer, older] = [await rowOf('v2'), await rowOf('v1')];
+    await write(change(newer, older));
+    try {
+      const url = `${stack.registry.origin}/v1/models/iris/versions?packageDigest=${packageDigest}`;
+      expect((await getJson(url)).status).toBe(200);
+      const label = (await rowOf('v9'))?.label ?? 'v2';
+      const answer = await postJson(`${stack.registry.origin}/v1/models/iris/versions/${label}/verify`, {});
+      expect(answer.body.code).toBe(code);
+      expect(await load()).toBe(code);
+    } finally {
+      await write(newer);
+    }
+    expect([await verify(), await load()]).toEqual(['ok', 'ok']);
+  });
+
+  test('of a release that signed no names is bound once, when its history and bytes are intact', async () => {
+    const [newer, older] = [await rowOf('v2'), await rowOf('v1')];
+    const none = null;
+    // what an intruder makes of an old version is not bound
+    await write({ ...newer, identity: none, package_digest: older.package_digest });
+    await write({ ...older, identity: none });
+    await stack.startReplica('registry', { MILLRACE_SIGN_OLD_VERSIONS: 'true' });
+    expect((await rowOf('v1')).identity).toMatchObject({ dsseEnvelope: expect.anything() });
+    expect((await rowOf('v2')).identity).toBeNull();
+    await write({ ...newer, identity: none });
+    expect(await load()).toBe('identity_missing');
+    await stack.startReplica('registry', { MILLRACE_SIGN_OLD_VERSIONS: 'true' });
+    expect([await verify(), await load()]).toEqual(['ok', 'ok']);
+  });
 });

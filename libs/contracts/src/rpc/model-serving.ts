@@ -30,6 +30,8 @@ export const ResolvedVersion = Type.Object({
   manifest: Type.Object({ files: Type.Array(ArtifactRef, { minItems: 1 }) }),
   /** OpenSSF Model Signing bundle over the files of the manifest. */
   signature: JsonObject,
+  /** Signed statement that binds names, ordinal and serving file to the package; a loader takes no version without. */
+  identity: Type.Optional(JsonObject),
   servingFile: Type.String({ description: 'Path in the manifest of the ONNX graph that is run.' }),
   /** The rollout of the model, where it has one and the request named the model. */
   rollout: Type.Optional(RolloutPlan),

@@ -4,6 +4,9 @@ import { isAppError } from '@millrace/contracts';
 import { readTar } from '../tar/read-tar.ts';
 import { BUNDLE_ENTRIES_MAX, invalidBundle } from './layout.ts';
 
+/** Bytes that are read at once: large enough that hashing them hides the next read. */
+const READ_BYTES = 1024 * 1024;
+
 /** Takes the files of a bundle, in any order; `content` must be read to its end. */
 export type BundleVisitor = (
   path: string,
@@ -24,7 +27,7 @@ export async function openModelBundle(path: string): Promise<BundleSource> {
 
 async function visitTar(path: string, visit: BundleVisitor): Promise<void> {
   const count = createCounter();
-  const stream = createReadStream(path);
+  const stream = createReadStream(path, { highWaterMark: READ_BYTES });
   try {
     await readTar(stream, {
       refuse: invalidBundle,
@@ -64,7 +67,7 @@ async function visitFile(file: string, path: string, visit: BundleVisitor): Prom
   try {
     const info = await handle.stat();
     if (!info.isFile()) throw invalidBundle(`holds a link or device, ${JSON.stringify(path)}`);
-    await visit(path, info.size, handle.createReadStream({ autoClose: false }));
+    await visit(path, info.size, handle.createReadStream({ autoClose: false, highWaterMark: READ_BYTES }));
   } finally {
     await handle.close();
   }

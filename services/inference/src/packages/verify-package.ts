@@ -1,7 +1,8 @@
 import type { ArtifactRef, ResolvedVersion } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { ENSEMBLE_PATH } from '@millrace/ensemble';
-import { packageDigest, verifyModel } from '@millrace/integrity';
+import { packageDigest, verifyModel, verifyVersionIdentity } from '@millrace/integrity';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import { MODEL_JSON } from '@millrace/tfjs';
 
 /** Stages that are served; `archived` is not. */
@@ -17,9 +18,9 @@ export function assertServable(version: Pick<ResolvedVersion, 'model' | 'version
 }
 
 /**
- * Checks that the signature of a version covers exactly its manifest and was made by the registry's key, and gives the
- * file to serve: a graph, the model.json of a TF.js model, or the description of an ensemble. The bytes are checked against this digest when they are read for the runtime.
- * Throws `signature_malformed`, `signature_key_unknown`, `signature_invalid`, `manifest_mismatch`, `digest_mismatch`,
+ * Checks that the signature of a version covers exactly its manifest and was made by the registry's key, that the same
+ * key bound this package to the version's names, and gives the file to serve: a graph, the model.json of a TF.js model, or the description of an ensemble. The bytes are checked against this digest when they are read for the runtime.
+ * Throws `signature_malformed`, `signature_key_unknown`, `signature_invalid`, `manifest_mismatch`, `identity_missing`,
  * `unsupported_framework`.
  */
 export function verifyPackage(version: ResolvedVersion, publicKeyPem: string): ArtifactRef {
@@ -31,6 +32,8 @@ export function verifyPackage(version: ResolvedVersion, publicKeyPem: string): A
       details: { expected: version.packageDigest, actual },
     });
   }
+  const { identity, tenant = PLATFORM_TENANT, ...names } = version;
+  verifyVersionIdentity(identity, publicKeyPem, { ...names, tenant });
   const graph = files.find((file) => file.path === version.servingFile);
   if (graph === undefined) {
     throw new AppError(

@@ -9,6 +9,8 @@ import {
   generateKeyPair,
   packageDigest,
   signModel,
+  signStatement,
+  versionIdentityStatement,
 } from '@millrace/integrity';
 import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
@@ -91,6 +93,8 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
         signature: (await signModel(manifest, signer, model)) as unknown as Record<string, unknown>,
         servingFile,
       };
+      const identity = versionIdentityStatement({ ...added, tenant: tenant ?? PLATFORM_TENANT });
+      added.identity = (await signStatement(identity, signer)) as unknown as Record<string, unknown>;
       versions.push(added);
       return added;
     },

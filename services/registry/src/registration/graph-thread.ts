@@ -1,6 +1,6 @@
 import { readSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { isAppError } from '@millrace/contracts';
+import { isAppError } from '@millrace/contracts/errors';
 import type { OnnxSource } from '@millrace/onnx';
 import type { ReadGraph } from './graph.ts';
 import { readGraph } from './graph.ts';
@@ -16,8 +16,7 @@ export type ThreadReply =
 function sourceAt({ fd, start: first, sizeBytes }: FilePlace): OnnxSource {
   return {
     sizeBytes,
-    read(start, end) {
-      const bytes = new Uint8Array(end - start);
+    read(start, end, bytes = new Uint8Array(end - start)) {
       for (let done = 0; done < bytes.length; ) {
         const count = readSync(fd, bytes, done, bytes.length - done, first + start + done);
         if (count === 0) throw new Error('A spooled model became shorter.');

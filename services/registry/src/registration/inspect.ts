@@ -17,6 +17,8 @@ const INLINE_BYTES_MAX = 1024 * 1024;
 const THREAD_TIMEOUT_MS = 120_000;
 /** Heap of a thread; the largest graph within the bounds takes half of it. Weights are never in memory as a whole. */
 const THREAD_HEAP_MIB = 1_024;
+/** Young generation of a thread: what it makes on the way is collected early. */
+const THREAD_YOUNG_MIB = 4;
 
 /** An ONNX file that was read and found servable, and the graph to serve where another had to be made. */
 export type InspectedGraph = Omit<ReadGraph, 'rewritten'> & {
@@ -81,7 +83,7 @@ async function readInThread(place: FilePlace): Promise<ReadGraph> {
 async function askThread(place: FilePlace): Promise<ThreadReply> {
   const worker = new Worker(new URL('./graph-thread.ts', import.meta.url), {
     workerData: place,
-    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB },
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MIB, maxYoungGenerationSizeMb: THREAD_YOUNG_MIB },
   });
   let timer: NodeJS.Timeout | undefined;
   try {

@@ -9,10 +9,11 @@ import type { ModelRow } from '../models/model.table.ts';
 import type { VersionRepository, VersionWithPackage } from '../versions/version.repository.ts';
 import { NOT_SERVABLE } from '../versions/version.repository.ts';
 import type { Lineage } from '../versions/version.table.ts';
+import { signIdentity } from '../versions/version-identity.ts';
 import { versionIds } from '../versions/version-ids.ts';
 import type { InspectedGraph } from './inspect.ts';
 import { assertNames, nextVersion } from './labels.ts';
-import type { SignedPackage } from './sign.ts';
+import type { SignedPackage, SigningKey } from './sign.ts';
 
 /** A package that is verified and signed and only has to be written down. */
 export type ReadyRegistration = {
@@ -48,8 +49,9 @@ export function createRegistrationService(options: {
   changeLog: ChangeLog;
   gate: Gate;
   outbox: Outbox;
+  key: SigningKey;
 }) {
-  const { models, versions, changeLog, gate, outbox } = options;
+  const { models, versions, changeLog, gate, outbox, key } = options;
 
   /** The version that this registration would only repeat. @throws AppError `version_conflict` */
   async function findSame(
@@ -98,17 +100,16 @@ export function createRegistrationService(options: {
       signature: signed.signature,
       keyId: signed.keyId,
     });
+    const named = { id: newId(), label, ordinal, packageDigest, servingFile: ready.servingFile };
     const version = await versions.insert(tx, {
-      id: newId(),
+      ...named,
+      // under the lock of the model: only here its label and ordinal are known
+      identity: await signIdentity(key, model, named),
       modelId: model.id,
-      label,
-      ordinal,
       stage: ready.stage,
       framework: ready.framework,
-      packageDigest: signed.packageDigest,
       modelDigest: ready.modelDigest,
       graphSha256: graph.sha256,
-      servingFile: ready.servingFile,
       inputs: graph.inputs,
       outputs: graph.outputs,
       inputSchema: ready.inputSchema ?? null,

@@ -1,6 +1,7 @@
 import type { Stage } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import { and, asc, count, desc, eq, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import type { SignatureBundle } from '@millrace/integrity';
+import { and, asc, count, desc, eq, gt, inArray, isNull, lt, ne, or, sql } from 'drizzle-orm';
 import type { ModelRow, ModelTables, Tags } from '../models/model.table.ts';
 import type { TagFilter } from '../models/tags.ts';
 import { hasTag } from '../models/tags.ts';
@@ -163,6 +164,24 @@ export function createVersionRepository(tables: VersionTables & Pick<ModelTables
         .values(row)
         .returning()
         .then((rows) => rows[0] as VersionRow),
+
+    /** Versions without a signed identity, by their ids, after the given one. */
+    withoutIdentity: (db: Executor, after: string | undefined, limit: number) =>
+      db
+        .select({ id: modelVersions.id, modelId: modelVersions.modelId })
+        .from(modelVersions)
+        .where(
+          and(isNull(modelVersions.identity), after === undefined ? undefined : gt(modelVersions.id, after)),
+        )
+        .orderBy(asc(modelVersions.id))
+        .limit(limit),
+
+    /** Keeps the identity of a version that has none. */
+    setIdentity: (db: Executor, id: string, identity: SignatureBundle) =>
+      db
+        .update(modelVersions)
+        .set({ identity })
+        .where(and(eq(modelVersions.id, id), isNull(modelVersions.identity))),
 
     addAttestation: (tx: Executor, row: typeof attestations.$inferInsert) =>
       tx.insert(attestations).values(row),

@@ -2,7 +2,7 @@ import type { Outbox } from '@millrace/bus';
 import type { ResolvedVersion, ResolveVersionRequest, Stage } from '@millrace/contracts';
 import { AppError, isValidName, ModelVersionRejected, ModelVersionStageChanged } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
-import { packageDigest, verifyModel } from '@millrace/integrity';
+import { packageDigest, verifyModel, verifyVersionIdentity } from '@millrace/integrity';
 import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
 import type { Gate } from '../governance/gate.ts';
@@ -20,6 +20,7 @@ import { planOf } from '../rollouts/rollout-plan.ts';
 import type { VerificationReporter } from '../verification/verification-reporter.ts';
 import type { VersionRepository, VersionWithPackage } from './version.repository.ts';
 import { NOT_SERVABLE } from './version.repository.ts';
+import { identityOf } from './version-identity.ts';
 import { versionIds } from './version-ids.ts';
 
 /** A version with its model. */
@@ -122,6 +123,11 @@ export function createVersionService(options: {
     throw new AppError('manifest_mismatch', 'The manifest of the version does not have its package digest.');
   }
 
+  /** A package, however well signed, is not given out under a name that it was not registered with. */
+  function assertNamed({ model, version }: FoundVersion): void {
+    verifyVersionIdentity(version.identity, options.trustedPem, identityOf(model, version));
+  }
+
   /** The history tells which package the version was registered with; a row that names another was changed since. */
   async function assertRegistered({ model, version }: FoundVersion): Promise<void> {
     const registered = await options.registeredDigest(model.id, version.id);
@@ -130,6 +136,18 @@ export function createVersionService(options: {
       'manifest_mismatch',
       `The history of ${model.name} does not say that ${version.label} is made of this package.`,
     );
+  }
+
+  /** Signature, history and every file. */
+  async function assertWhole(found: FoundVersion) {
+    const signed = assertSigned(found);
+    await assertRegistered(found);
+    let sizeBytes = 0;
+    for (const file of found.package.manifest.files) {
+      await verifyBlob(storage, file);
+      sizeBytes += file.sizeBytes;
+    }
+    return { keyId: signed.keyId, rootDigest: signed.rootDigest, sizeBytes };
   }
 
   /** @throws AppError `unsupported_framework` for a version that is only kept */
@@ -256,7 +274,10 @@ export function createVersionService(options: {
       const found = await asked(request);
       assertRunnable(found);
       await gate.telling(found, 'serving', () => gate.assertServable(database.db, found));
-      await verification.watched(found, () => assertSigned(found));
+      await verification.watched(found, () => {
+        assertSigned(found);
+        assertNamed(found);
+      });
       const rollout =
         request.model === undefined ? undefined : await rollouts.find(database.db, found.model.id);
       return {
@@ -267,6 +288,7 @@ export function createVersionService(options: {
         packageDigest: found.version.packageDigest,
         manifest: { files: [...found.package.manifest.files] },
         signature: found.package.signature as unknown as Record<string, unknown>,
+        ...(found.version.identity !== null && { identity: { ...found.version.identity } }),
         servingFile: found.version.servingFile,
         ...(rollout !== undefined && { rollout: planOf(rollout) }),
       };
@@ -278,15 +300,12 @@ export function createVersionService(options: {
      */
     verify: (found: FoundVersion): Promise<{ keyId: string; rootDigest: string; sizeBytes: number }> =>
       verification.watched(found, async () => {
-        const signed = assertSigned(found);
-        await assertRegistered(found);
-        let sizeBytes = 0;
-        for (const file of found.package.manifest.files) {
-          await verifyBlob(storage, file);
-          sizeBytes += file.sizeBytes;
-        }
-        return { keyId: signed.keyId, rootDigest: signed.rootDigest, sizeBytes };
+        assertNamed(found);
+        return assertWhole(found);
       }),
+
+    /** The same without the statement about its names, which old versions lack. */
+    assertWhole,
 
     /**
      * Moves a version to a stage; the same stage changes nothing. With `archiveOthers` those that are in that stage are

@@ -61,6 +61,8 @@ export function createVersionTables<Name extends string>(schema: PgSchema<Name>)
       /** SHA-256 of the ONNX file as it came, or of the list of other files; decides whether two uploads are the same. */
       graphSha256: text('graph_sha256').notNull(),
       servingFile: text('serving_file').notNull(),
+      /** Signed statement that binds the names of the version to its package; null from before there was one. */
+      identity: jsonb().$type<SignatureBundle>(),
       inputs: jsonb().$type<readonly TensorSpec[]>().notNull(),
       outputs: jsonb().$type<readonly TensorSpec[]>().notNull(),
       /** As the uploader wrote it. */

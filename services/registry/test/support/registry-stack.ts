@@ -36,7 +36,7 @@ export type RegistryStack = {
   /** Signs key sets, as the gateway would. */
   readonly gatewayKeyPem: string;
   /** Starts one more process of a service on the same servers. */
-  startReplica(name: StackService): Promise<ServiceProcess>;
+  startReplica(name: StackService, more?: NodeJS.ProcessEnv): Promise<ServiceProcess>;
   /** Starts a worker that does conversions. */
   startConversionWorker(): Promise<void>;
   stop(): Promise<void>;
@@ -78,7 +78,7 @@ export async function startRegistryStack(options: {
   const started: ServiceProcess[] = [];
   const cacheDirs: string[] = [];
   const workers: TestProcess[] = [];
-  async function start(name: StackService): Promise<ServiceProcess> {
+  async function start(name: StackService, more: NodeJS.ProcessEnv = {}): Promise<ServiceProcess> {
     const own = {
       registry: () => ({ MILLRACE_SIGNING_KEY_FILE: file('registry.pem', keys.privateKeyPem) }),
       inference: () => {
@@ -95,6 +95,7 @@ export async function startRegistryStack(options: {
       ...own,
       MILLRACE_FRONTS: '2',
       ...options.env,
+      ...more,
     });
     started.push(service);
     return service;

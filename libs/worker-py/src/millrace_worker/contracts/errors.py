@@ -191,6 +191,11 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "The package has files that are not in the signed manifest, or lacks some; the message names them.",
     ),
+    "identity_missing": ErrorKind(
+        422,
+        False,
+        "The version has no signed statement that binds its name to its package; the message says how old versions get one.",
+    ),
     "digest_mismatch": ErrorKind(
         422, False, "A file does not have the digest that was signed for it; it was not used."
     ),

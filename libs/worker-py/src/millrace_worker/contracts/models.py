@@ -1484,6 +1484,7 @@ class ResolvedVersion(Model):
     package_digest: Annotated[str, Field(alias="packageDigest", pattern="^[0-9a-f]{64}$")]
     manifest: Manifest
     signature: dict[str, Any]
+    identity: dict[str, Any] | None = None
     serving_file: Annotated[
         str, Field(alias="servingFile", description="Path in the manifest of the ONNX graph that is run.")
     ]

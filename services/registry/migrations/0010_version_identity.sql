@@ -1,0 +1,1 @@
+ALTER TABLE "registry"."model_versions" ADD COLUMN "identity" jsonb;

@@ -12,6 +12,7 @@ export { environmentsRoot, type Home, homeRoot, openHome, REPOSITORY_ROOT } from
 export { type InfraOptions, type InfraPlan, planInfrastructure } from './infrastructure.ts';
 export { ensureKeys, type KeyFiles } from './keys.ts';
 export { LaunchError } from './launch-error.ts';
+export { moduleBundleVariables } from './module-bundle.ts';
 export { type EmbeddedNats, type NatsOptions, startNats } from './nats.ts';
 export type { Part, PartKind } from './part.ts';
 export {

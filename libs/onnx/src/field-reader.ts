@@ -3,7 +3,7 @@ import type { OnnxSource } from './source.ts';
 import { notOnnx } from './wire-scan.ts';
 
 /** Bytes that are read at once while fields are gone through. */
-const WINDOW_BYTES = 64 * 1024;
+const WINDOW_BYTES = 16 * 1024;
 /** A varint of 64 bits has at most ten bytes. */
 const VARINT_BYTES_MAX = 10;
 
@@ -15,6 +15,7 @@ export type FieldReader = ReturnType<typeof createFieldReader>;
 
 /** Opens a reader at the beginning. All of it throws `not_onnx` for what is no protobuf. */
 export function createFieldReader(source: OnnxSource) {
+  const room = new Uint8Array(Math.min(WINDOW_BYTES, source.sizeBytes));
   let at = 0;
   let window: Uint8Array = new Uint8Array(0);
   let windowAt = 0;
@@ -23,7 +24,8 @@ export function createFieldReader(source: OnnxSource) {
     if (at < windowAt || at >= windowAt + window.byteLength) {
       if (at >= source.sizeBytes) throw notOnnx('its bytes are cut off or damaged');
       windowAt = at;
-      window = source.read(at, Math.min(source.sizeBytes, at + WINDOW_BYTES));
+      const end = Math.min(source.sizeBytes, at + room.length);
+      window = source.read(at, end, room.subarray(0, end - at));
     }
     const value = window[at - windowAt] ?? 0;
     at += 1;

@@ -8,6 +8,6 @@ export { defaultOnnxLimits, runtimeSupport } from './limits.ts';
 export type { NormalisedModel, OnnxChange, ServableModel } from './normalise.ts';
 export { normaliseForServing, readServable } from './normalise.ts';
 export type { OnnxSegment, OnnxSource } from './source.ts';
-export { piecesOf, sourceOf } from './source.ts';
+export { sourceOf } from './source.ts';
 export type { OnnxWeight } from './weights.ts';
 export { onnxWeights } from './weights.ts';

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '@millrace/contracts';
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type { TensorType } from './data-type.ts';
 import { dataTypeOf, isServableType } from './data-type.ts';
 import type { TensorShapeProto, TypeProto, ValueInfoProto } from './generated/onnx_pb.ts';

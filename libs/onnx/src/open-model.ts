@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { AppError, isAppError } from '@millrace/contracts';
+import { AppError, isAppError } from '@millrace/contracts/errors';
 import type { GraphProto, ModelProto } from './generated/onnx_pb.ts';
 import { ModelProtoSchema } from './generated/onnx_pb.ts';
 import { tensorsOf } from './graph-walk.ts';

@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type { FunctionProto, ModelProto, NodeProto, OperatorSetIdProto } from './generated/onnx_pb.ts';
 import { nodeLists, subgraphsOf } from './graph-walk.ts';
 import { opsetMaxOf, runtimeSupport } from './limits.ts';

@@ -1,8 +1,11 @@
 /** A file that is read in pieces, so that only what is looked at is in memory. */
 export type OnnxSource = {
   readonly sizeBytes: number;
-  /** The bytes from `start` up to but not including `end`, all of them; they stay as they are while they are held. */
-  read(start: number, end: number): Uint8Array;
+  /**
+   * The bytes from `start` up to but not including `end`, all of them. Where `into` is given, which is as long, they may
+   * lie in it.
+   */
+  read(start: number, end: number, into?: Uint8Array): Uint8Array;
 };
 
 /** Bytes that are in memory anyway, as a source; what is read are views of them. */
@@ -17,9 +20,13 @@ export type ByteRange = { readonly start: number; readonly end: number };
 export type OnnxSegment = Uint8Array | ByteRange;
 
 /** Bytes of a source that are in memory at once while a range of it is gone through. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
 
-/** A range of a source, piece by piece. */
+/** A range of a source, piece by piece; each is gone when the next is asked for. */
 export function* piecesOf(source: OnnxSource, { start, end }: ByteRange): Generator<Uint8Array> {
-  for (let at = start; at < end; at += PIECE_BYTES) yield source.read(at, Math.min(end, at + PIECE_BYTES));
+  const room = new Uint8Array(Math.min(PIECE_BYTES, end - start));
+  for (let at = start; at < end; at += room.length) {
+    const to = Math.min(end, at + room.length);
+    yield source.read(at, to, room.subarray(0, to - at));
+  }
 }

@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type { DataType } from './data-type.ts';
 import { dataTypeOf, STRING } from './data-type.ts';
 import type { SparseTensorProto, TensorProto } from './generated/onnx_pb.ts';
@@ -70,6 +70,12 @@ export function* tensorPieces(tensor: TensorProto, raw: RawData): Generator<Uint
   const range = rawRangeOf(tensor, raw);
   if (range === undefined) yield typedBytes(tensor);
   else yield* piecesOf(raw.source, range);
+}
+
+/** The same as a whole. */
+export function tensorBytes(tensor: TensorProto, raw: RawData): Uint8Array {
+  const range = rawRangeOf(tensor, raw);
+  return range === undefined ? typedBytes(tensor) : raw.source.read(range.start, range.end);
 }
 
 function typedBytes(tensor: TensorProto): Uint8Array {

@@ -5,7 +5,7 @@ import { defaultOnnxLimits } from './limits.ts';
 import type { OpenModel } from './open-model.ts';
 import { openModel } from './open-model.ts';
 import { sourceOf } from './source.ts';
-import { tensorPieces } from './tensor-data.ts';
+import { tensorBytes, tensorPieces } from './tensor-data.ts';
 
 /** An initialiser of a model; `data` gives its elements row by row, little-endian, as `raw_data` holds them. */
 export type OnnxWeight = {
@@ -14,7 +14,7 @@ export type OnnxWeight = {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly data: () => Uint8Array;
-  /** The same, piece by piece. */
+  /** The same, piece by piece; each is gone when the next is asked for. */
   readonly pieces: () => Iterable<Uint8Array>;
 };
 
@@ -38,7 +38,7 @@ export function weightsOf({ graph, raw }: OpenModel): OnnxWeight[] {
     name,
     dtype: dataTypeOf(tensor.dataType)?.name ?? '',
     shape: tensor.dims.map(Number),
-    data: () => Buffer.concat([...tensorPieces(tensor, raw)]),
+    data: () => tensorBytes(tensor, raw),
     pieces: () => tensorPieces(tensor, raw),
   }));
 }

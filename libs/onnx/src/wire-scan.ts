@@ -1,6 +1,6 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
-import { AppError } from '@millrace/contracts';
+import { AppError } from '@millrace/contracts/errors';
 import type { FieldRule } from './field-rules.ts';
 import { fieldRules } from './field-rules.ts';
 import { GraphProtoSchema, ModelProtoSchema } from './generated/onnx_pb.ts';

@@ -16,8 +16,8 @@ export const SINGLE_PUT_BYTES = 16 * 1024 * 1024;
 /** Size of a part unless 10,000 of them would not hold the object. */
 const PART_BYTES = 8 * 1024 * 1024;
 const PARTS_MAX = 10_000;
-/** Parts in flight: with PART_BYTES this bounds the memory of an upload to 24 MiB. */
-const PARTS_AT_ONCE = 3;
+/** Parts in flight: with PART_BYTES this bounds the memory of an upload to 16 MiB. */
+const PARTS_AT_ONCE = 2;
 
 type Target = { client: S3Client; bucket: string; key: string };
 

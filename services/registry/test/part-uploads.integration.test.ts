@@ -1,31 +1,17 @@
-import { createHash, randomFillSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createDatabase } from '@millrace/database';
 import { sha256Hex } from '@millrace/integrity';
-import { eventually, isLongRun } from '@millrace/testing';
 import { sql } from 'drizzle-orm';
+import type { Address, Begun, Source } from './support/part-sender.ts';
+import { beginUpload, bufferSource, put, sendParts } from './support/part-sender.ts';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack } from './support/registry-stack.ts';
 
-const MIB = 1024 * 1024;
-const PART_BYTES = 5 * MIB;
-/** Bytes of the weights of the large model. */
-const LARGE_BYTES = (isLongRun ? 1_000 : 200) * MIB;
-/** What the registry may take more of memory meanwhile: pieces that are collected late, and never the file. */
-const GROWTH_BYTES_MAX = (isLongRun ? 256 : 128) * MIB;
 const MODEL = readFileSync(new URL('./fixtures/model.onnx', import.meta.url));
 
 type Json = Record<string, unknown>;
-type Source = { name: string; sizeBytes: number; read(start: number, end: number): Buffer };
-type Address = {
-  file: string;
-  number: number;
-  sizeBytes: number;
-  url: string;
-  headers: Record<string, string>;
-};
-type Begun = Json & { id: string; parts: { items: Address[]; nextCursor: string | null } };
 
 let stack: RegistryStack;
 let origin: string;
@@ -36,92 +22,11 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.stop());
 
-const bufferSource = (name: string, bytes: Buffer): Source => ({
-  name,
-  sizeBytes: bytes.length,
-  read: (start, end) => bytes.subarray(start, end),
-});
-
-/** A file of any size that is never in memory: one block, again and again, each time with its number. */
-function repeated(name: string, sizeBytes: number): Source {
-  const block = randomFillSync(Buffer.alloc(MIB));
-  return {
-    name,
-    sizeBytes,
-    read(start, end) {
-      const piece = Buffer.alloc(end - start);
-      for (let at = 0; at < piece.length; at += MIB) {
-        block.copy(piece, at);
-        piece.writeUInt32LE((start + at) / MIB, at);
-      }
-      return piece;
-    },
-  };
-}
-
-function describeFile({ name, sizeBytes, read }: Source): Json {
-  const whole = createHash('sha256');
-  const partDigests: string[] = [];
-  for (let start = 0; start < sizeBytes; start += PART_BYTES) {
-    const part = read(start, Math.min(sizeBytes, start + PART_BYTES));
-    whole.update(part);
-    partDigests.push(sha256Hex(part));
-  }
-  return { name, sizeBytes, sha256: whole.digest('hex'), partSizeBytes: PART_BYTES, partDigests };
-}
-
-async function begin(
-  fields: Json,
-  sources: readonly Source[],
-  change: (file: Json) => Json = (file) => file,
-) {
-  const files = sources.map((source) => change(describeFile(source)));
-  const { status, body } = await postJson(`${origin}/v1/uploads`, { framework: 'onnx', ...fields, files });
-  return { status, body: body as Begun };
-}
-
-async function put(address: Address, body: Buffer): Promise<number> {
-  const response = await fetch(address.url, {
-    method: 'PUT',
-    body: body as Buffer<ArrayBuffer>,
-    headers: address.headers,
-  });
-  await response.arrayBuffer();
-  return response.status;
-}
-
-async function sendAll(begun: Begun, sources: readonly Source[]): Promise<void> {
-  for (let page = begun.parts; ; ) {
-    for (const address of page.items) {
-      const source = sources.find(({ name }) => name === address.file);
-      const start = (address.number - 1) * PART_BYTES;
-      expect(await put(address, source?.read(start, start + address.sizeBytes) ?? Buffer.alloc(0))).toBe(200);
-    }
-    if (page.nextCursor === null) return;
-    const next = await getJson(`${origin}/v1/uploads/${begun.id}/parts?cursor=${page.nextCursor}`);
-    page = next.body as unknown as Begun['parts'];
-  }
-}
-
+const begin = (fields: Json, sources: readonly Source[], change?: (file: Json) => Json) =>
+  beginUpload(origin, fields, sources, change);
+const sendAll = (begun: Begun, sources: readonly Source[]) => sendParts(origin, begun, sources);
 const complete = (id: string) => postJson(`${origin}/v1/uploads/${id}/complete`, {});
 const left = (id: string) => stack.storage.listObjects(`uploads/${id}/`, 10);
-
-/** A TF.js model with one weight file. */
-function tfjsModel(weights: Source): Source[] {
-  const units = weights.sizeBytes / 4 / 256;
-  const config = { name: 'd', units, use_bias: false, activation: 'linear', batch_input_shape: [null, 256] };
-  const json = {
-    format: 'layers-model',
-    modelTopology: {
-      class_name: 'Sequential',
-      config: { name: 's', layers: [{ class_name: 'Dense', config }] },
-    },
-    weightsManifest: [
-      { paths: [weights.name], weights: [{ name: 'd/kernel', shape: [256, units], dtype: 'float32' }] },
-    ],
-  };
-  return [bufferSource('model.json', Buffer.from(JSON.stringify(json))), weights];
-}
 
 test('a model in parts becomes a version like any upload, once, however often it is completed', async () => {
   const sources = [bufferSource('model.onnx', MODEL)];
@@ -150,12 +55,12 @@ test('a model in parts becomes a version like any upload, once, however often it
 });
 
 describe('what is not as announced', () => {
-  const sources = [bufferSource('model.onnx', Buffer.concat([Buffer.alloc(PART_BYTES), MODEL]))];
+  const sources = [bufferSource('model.onnx', Buffer.concat([Buffer.alloc(5 * 1024 * 1024), MODEL]))];
 
   test('a part with other bytes is refused where it arrives, or at the latest when it is read back', async () => {
     const { body } = await begin({ modelId: 'changed', version: 'v1' }, sources);
     const [first, second] = body.parts.items as [Address, Address];
-    const evil = Buffer.alloc(PART_BYTES, 1);
+    const evil = Buffer.alloc(5 * 1024 * 1024, 1);
     const status = await put(first, evil);
     expect(await put(second, MODEL)).toBe(200);
     // a checksum of its own does not fit the signed address
@@ -235,32 +140,3 @@ test('whoever completed an upload and went away leaves it to the next', async ()
   expect(await complete(body.id)).toMatchObject({ status: 201 });
   await database.close();
 });
-
-test(`${LARGE_BYTES / MIB} MiB pass through without being held in memory`, async () => {
-  const sources = tfjsModel(repeated('weights.bin', LARGE_BYTES));
-  const { body } = await begin({ modelId: 'large', version: 'v1', framework: 'tensorflow' }, sources);
-  await sendAll(body, sources);
-  const memory = async (): Promise<number> => {
-    const text = await (await fetch(`${origin}/metrics`)).text();
-    return Number(/^process_resident_memory_bytes(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1]);
-  };
-  let peak = 0;
-  const base = await memory();
-  const done = complete(body.id);
-  let isDone = false;
-  void done.finally(() => {
-    isDone = true;
-  });
-  while (!isDone) {
-    peak = Math.max(peak, await memory());
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  await done;
-  await eventually(
-    async () =>
-      expect((await getJson(`${origin}/v1/uploads/${body.id}`)).body).toMatchObject({ state: 'completed' }),
-    { timeoutMs: 120_000 },
-  );
-  expect(base).toBeGreaterThan(0);
-  expect(peak - base).toBeLessThan(GROWTH_BYTES_MAX);
-}, 300_000);

@@ -18,6 +18,7 @@ The recipe without the platform; models are written to ml/train/models/.
   ml:train:full               10 epochs, 1000 samples
   ml:convert                  SavedModel to ONNX (--opset, --tag, --signature)
   ml:validate                 check the ONNX file: format, parity, size, latency
+  ml:export                   SafeTensors with an architecture to ONNX (--out, --quantize)
   ml:notebook                 Jupyter with a notebook that talks to the platform
   ml:status                   what has been trained and converted
 Each takes -- --help.`;
@@ -53,6 +54,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     environment: 'conversion',
     worker: 'conversion-worker',
     args: ['-m', 'millrace_conversion.cli', 'validate'],
+  },
+  export: {
+    environment: 'conversion',
+    worker: 'conversion-worker',
+    args: ['-m', 'millrace_conversion.export_cli'],
   },
   status: {
     environment: 'training',

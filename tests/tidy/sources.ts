@@ -22,7 +22,7 @@ const MEASUREMENTS = new Set([
 const PROCESS_OWNERS =
   /(^|[/-])main\.ts$|^scripts\/|^infra\/|^libs\/(testing|cli)\/|\/test\/|^tests\/|^libs\/service-kit\/src\/run-service\.ts$|^services\/inference\/src\/engine\/(host|onnxruntime)\.ts$/;
 
-const BINARY = /\.(onnx|npz|npy|pb|png|jpe?g|ico|woff2?|index|keras|h5|data-\d+-of-\d+)$/;
+const BINARY = /\.(onnx|npz|npy|pb|png|jpe?g|ico|woff2?|index|keras|h5|safetensors|arrow|data-\d+-of-\d+)$/;
 const texts = files.filter((file) => !BINARY.test(file));
 const sources = [...typescript, ...python];
 const linesOf = (file: string): number => read(file).split('\n').length - 1;

@@ -92,7 +92,8 @@ def transformer() -> dict[str, Any]:
     inner = 'layers.3.layers.1'
     attention = {
         'type': 'attention', 'dim': 12, 'heads': 3,
-        'inWeight': f'{inner}.inWeight', 'inBias': f'{inner}.inBias', 'outWeight': f'{inner}.outWeight', 'outBias': f'{inner}.outBias',
+        'inWeight': f'{inner}.inWeight', 'inBias': f'{inner}.inBias',
+        'outWeight': f'{inner}.outWeight', 'outBias': f'{inner}.outBias',
     }  # fmt: skip
     layers = [
         {'type': 'reshape', 'shape': [8, 8]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from .runtime import load
 
 SAMPLES_DEFAULT = 256
 SAMPLES_MAX = 4096
-# Arrow and NumPy files are mapped or read in batches; a batch is at most this many rows of the input.
+# Values of one Arrow column, and bytes of one unpacked .npz file: both are read whole.
 VALUES_MAX = 1 << 28
+NPZ_BYTES_MAX = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ def _read_file(
 
 
 def _read_npz(path: Path, column: str) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > NPZ_BYTES_MAX:
+        raise unusable(f'{path.name} has {size} bytes unpacked; at most {NPZ_BYTES_MAX} are read')
     with np.load(path, allow_pickle=False) as archive:
         names = [name for name in (column, 'inputs') if name in archive.files]
         if not names:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from . import parity
 from .calibration import Rows, unusable
@@ -56,7 +57,7 @@ def quantise(
     ranges, compared = (None, None) if rows is None else rows.halves()
     if mode == 'int8_static' and ranges is None:
         raise unusable('there are none; name files of a dataset version, or send samples.npz with the source')
-    model = _run(converted, mode, ranges)
+    model = _run(converted, mode, ranges if mode == 'int8_static' else None)
     inputs, outputs = tensor_infos(model)
     made = Converted(model, serialise(model), converted.opset, inputs, outputs, converted.stripped)
     feeds = reference.inputs if compared is None else {converted.inputs[0].name: compared.inputs}
@@ -86,10 +87,10 @@ def parity_source(rows: Rows | None, reference: parity.Reference) -> str:
 
 
 def _run(converted: Converted, mode: Mode, ranges: NDArray[np.float32] | None) -> ModelProto:
-    logging.getLogger().setLevel(logging.ERROR)
     before = ModelProto.FromString(converted.data)
     try:
-        made = _float16(before) if mode == 'float16' else _int8(before, converted.inputs[0].name, ranges)
+        with _quiet():
+            made = _float16(before) if mode == 'float16' else _int8(before, converted.inputs[0].name, ranges)
         made = ModelProto.FromString(made.SerializeToString())
         _tidy(made, converted)
         load('onnx.checker').check_model(made, full_check=True)
@@ -108,15 +109,59 @@ def _run(converted: Converted, mode: Mode, ranges: NDArray[np.float32] | None) -
     return made
 
 
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Keeps the tools' advice on preparing models out of the log."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _float16(model: ModelProto) -> ModelProto:
     kept = [node.name for node in model.graph.node if node.name.startswith(PREPROCESSING_PLACE)]
     tool = load('onnxruntime.transformers.float16')
-    return tool.convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+    made = tool.convert_float_to_float16(model, keep_io_types=True, node_block_list=kept)
+    _skip_round_trips(made)
+    sorter = load('onnxruntime.quantization.onnx_model').ONNXModel(made)
+    sorter.topological_sort()
+    return sorter.model
+
+
+def _skip_round_trips(model: ModelProto) -> None:
+    """Rewires what is cast to float16 and straight back, so that kept nodes get every digit; in place."""
+    casts = {node.output[0]: node for node in model.graph.node if node.op_type == 'Cast'}
+
+    def target(node: NodeProto) -> int:
+        return next(attribute.i for attribute in node.attribute if attribute.name == 'to')
+
+    direct: dict[str, str] = {}
+    for name, node in casts.items():
+        before = casts.get(node.input[0])
+        if before is None or target(node) != TensorProto.FLOAT or target(before) != TensorProto.FLOAT16:
+            continue
+        direct[name] = before.input[0]
+    for node in model.graph.node:
+        node.input[:] = [direct.get(name, name) for name in node.input]
+    read = {name for node in model.graph.node for name in node.input}
+    read.update(value.name for value in model.graph.output)
+    unread = [node for node in model.graph.node if node.op_type == 'Cast' and node.output[0] not in read]
+    for node in unread:
+        model.graph.node.remove(node)
 
 
 def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None) -> ModelProto:
     tool = load('onnxruntime.quantization')
-    excluded = [node.name for node in model.graph.node if node.name.startswith(PREPROCESSING_PLACE)]
+    constants = {tensor.name for tensor in model.graph.initializer}
+    excluded = [
+        node.name
+        for node in model.graph.node
+        if node.name.startswith(PREPROCESSING_PLACE)
+        or (node.op_type in OPERATORS and node.input[1] not in constants)
+    ]
     with tempfile.TemporaryDirectory(prefix='millrace-quantise-') as folder:
         source, target = Path(folder) / 'float.onnx', Path(folder) / 'int8.onnx'
         source.write_bytes(model.SerializeToString(deterministic=True))
@@ -125,7 +170,6 @@ def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None
             'nodes_to_exclude': excluded,
             'per_channel': True,
             'weight_type': tool.QuantType.QInt8,
-            'extra_options': {'MatMulConstBOnly': True},
         }
         if ranges is None:
             tool.quantize_dynamic(str(source), str(target), **settings)

@@ -68,7 +68,7 @@ class Gelu(Layer):
         root = graph.shared('gelu/root_half', np.array(math.sqrt(0.5), np.float32))
         one = graph.shared('gelu/one', np.array(1, np.float32))
         half = graph.shared('gelu/half', np.array(0.5, np.float32))
-        error = graph.node('Erf', [graph.node('Mul', [value, root], place, '_scale')], place)
+        error = graph.node('Erf', [graph.node('Mul', [value, root], place, '_root')], place)
         share = graph.node('Mul', [graph.node('Add', [error, one], place), half], place, '_share')
         return graph.node('Mul', [value, share], place)
 

@@ -31,7 +31,7 @@ class Emitter:
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Adds an initialiser, C order; `invalid_architecture` when the name is taken."""
         self._claim(name)
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+        self._constants[name] = numpy_helper.from_array(np.array(values, order='C'), name)
         return name
 
     def shared(self, name: str, values: NDArray[Any]) -> str:

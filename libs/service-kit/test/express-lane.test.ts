@@ -15,6 +15,8 @@ import { createMetrics } from '../src/metrics.ts';
 import { createTokenIssuer } from './fixtures/token-issuer.ts';
 
 const BODY_BYTES_MAX = 200_000;
+/** What a caller sends at once is here before such an answer is given. */
+const LATE_MS = 100;
 const logger = createLogger({ service: 'test-service', level: 'silent' as 'fatal' });
 const made = createApiKey('key1');
 const held = { leases: 0, arrived: Promise.withResolvers<void>(), go: Promise.withResolvers<void>() };
@@ -39,6 +41,7 @@ const route: ExpressRoute = {
       held.arrived.resolve();
       await held.go.promise;
     }
+    if (params[0] === 'late') await new Promise((resolve) => setTimeout(resolve, LATE_MS));
     if (params[0] === 'fails') throw new Error('as asked');
     const answer = params[0] === 'binary' ? Buffer.from(body) : `lane ${params[0]} ${body.toString()}`;
     return { status: 200, headers: ['content-type', 'text/plain'], body: answer };
@@ -227,6 +230,24 @@ describe('the express lane', () => {
     const replies = await talk([request('a'), odd, request('b')], 3);
     expect(replies.map(({ body }) => body)).toEqual(['lane a x', 'complete a x', 'complete b x']);
   });
+
+  test.each<[string, (taken: string, odd: string) => string[]]>([
+    ['all in one piece', (taken, odd) => [taken + odd]],
+    ['behind the end of a body', (taken, odd) => [taken.slice(0, -1), `x${odd}`]],
+    ['each in a piece of its own', (taken, odd) => [taken, odd]],
+  ])(
+    'who says that no more comes gets what the lane took whole, whatever is behind it: %s',
+    async (_what, cut) => {
+      const body = 'x'.repeat(BODY_BYTES_MAX);
+      const odd = request('b', 'x', 'content-type: text/plain\r\n');
+      // the end of the connection is what is waited for
+      const [first, ...others] = await talk(cut(request('late', body), odd), 3, { end: true });
+      expect(first).toMatchObject({ status: 200, body: `lane late ${body}` });
+      expect(others.map((reply) => reply.body)).toEqual(others.length === 0 ? [] : ['complete b x']);
+      expect(held.leases).toBe(0);
+      expect((await talk([request('a')]))[0]?.body).toBe('lane a x');
+    },
+  );
 
   test.each<[string, string[], number, RegExp]>([
     ['a head in two pieces', [request('a').slice(0, 30), request('a').slice(30)], 200, /^complete a x/],

@@ -68,6 +68,11 @@ export function openConnection(socket: Socket, lane: Lane): Connection {
   }
 
   function leave(bytes: Buffer): void {
+    if (hasEnded) {
+      // nothing can be put back in front of an end that was read; Node's server too ends who sends no more unanswered
+      connection.end();
+      return;
+    }
     lane.forget(connection);
     socket.off('data', onData).off('end', onEnd).off('error', connection.destroy).off('close', onClose);
     lane.handOver(socket, bytes);

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { WorkerPool } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { ParamsCheck } from './params-check.ts';
@@ -9,13 +10,15 @@ type Params = Record<string, unknown>;
 
 export type ResolvedRecipe = {
   version: string;
+  /** The queue that has workers for it. */
+  pool: WorkerPool;
   params: Params;
   datasetName: string;
   datasetParams: Params;
 };
 
 /** What the generator of a recipe's dataset is asked for. */
-export type GeneratorParams = { version: string; params: Params };
+export type GeneratorParams = { version: string; pool: WorkerPool; params: Params };
 
 export type RecipeCatalog = {
   list(): readonly RecipeDescriptor[];
@@ -64,6 +67,7 @@ export function createRecipeCatalog(descriptors: readonly RecipeDescriptor[]): R
       );
       return {
         version: descriptor.version,
+        pool: descriptor.pool,
         params,
         datasetName: descriptor.dataset.generator,
         datasetParams: checkDatasetParams({ ...inherited, ...datasetGiven }),
@@ -71,7 +75,11 @@ export function createRecipeCatalog(descriptors: readonly RecipeDescriptor[]): R
     },
     resolveDataset(recipe, given) {
       const { descriptor, checkDatasetParams } = find(recipe);
-      return { version: descriptor.dataset.version, params: checkDatasetParams(given) };
+      return {
+        version: descriptor.dataset.version,
+        pool: descriptor.pool,
+        params: checkDatasetParams(given),
+      };
     },
   };
 }

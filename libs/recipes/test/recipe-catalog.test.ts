@@ -17,6 +17,8 @@ const counting: RecipeDescriptor = {
   name: 'counting',
   version: '2',
   title: 'Counts.',
+  framework: 'torch',
+  pool: 'torch',
   params: schema({ epochs: integer(1, 10, 5), samples: integer(1, 99, 20), seed: integer(0, 9, 1) }),
   defaults: {},
   dataset: {
@@ -32,6 +34,7 @@ describe('a training', () => {
   test('gets the defaults of what it leaves out, and a dataset of its size with a seed of its own', () => {
     expect(catalog.resolve('counting', { samples: 30, seed: 2 })).toEqual({
       version: '2',
+      pool: 'torch',
       params: { epochs: 5, samples: 30, seed: 2 },
       datasetName: 'numbers',
       datasetParams: { samples: 30, seed: 7 },
@@ -94,10 +97,11 @@ test.each(['nothing', '__proto__', ''])(
 test('the published recipes resolve with nothing given to the defaults that they publish', () => {
   const published = publishedRecipes();
   expect(published.list().length).toBeGreaterThan(0);
-  for (const { name, version, defaults, dataset } of published.list()) {
-    expect(published.resolve(name, {})).toMatchObject({ version, params: defaults });
+  for (const { name, version, pool, defaults, dataset } of published.list()) {
+    expect(published.resolve(name, {})).toMatchObject({ version, pool, params: defaults });
     expect(published.resolveDataset(name, {})).toEqual({
       version: dataset.version,
+      pool,
       params: dataset.defaults,
     });
   }

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import { serveReferencedDigests } from '@millrace/bus';
+import { serveReferencedDigests, serveTenantRecords } from '@millrace/bus';
 import { TrainingJobEvents } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
-import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
+import { cancelHint, createJobService, jobRecords, startJobRuntime } from '@millrace/jobs';
 import { publishedRecipes } from '@millrace/recipes';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { buildApp } from './app.ts';
@@ -28,6 +28,7 @@ await startService({
       outbox,
       recipes,
       jobs: () => jobs,
+      quotaOf: auth.quotaOf,
     });
     const events = TrainingJobEvents;
     const jobs: JobService = createJobService({
@@ -54,6 +55,7 @@ await startService({
       // the conversion that follows finds a worker with its imports done
       onAlive: () => bus.nc.publish('millrace.ctl.warm.convert'),
       hintCancel: cancelHint(bus),
+      quotaOf: auth.quotaOf,
     });
     const runtime = await startJobRuntime({
       bus,
@@ -64,6 +66,19 @@ await startService({
       pools: ['cpu', 'gpu', 'torch'],
     });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'training' });
+    const ofJobs = jobRecords(database, jobTables, 'train');
+    const records = serveTenantRecords(
+      { bus, service },
+      {
+        owned: ofJobs.owned,
+        async usage(tenant) {
+          const { openJobs } = await ofJobs.usage(tenant);
+          return {
+            openJobs: { ...openJobs, pipeline: await pipelineRows.countRunning(database.db, tenant) },
+          };
+        },
+      },
+    );
     const consumers = startPipelineConsumers({ bus, database, tables: busTables, pipelines });
     const app = await buildApp({
       logger,
@@ -81,7 +96,12 @@ await startService({
     return {
       app,
       async close() {
-        await Promise.all([...consumers.map((consumer) => consumer.stop()), digests.stop(), runtime.stop()]);
+        await Promise.all([
+          ...consumers.map((consumer) => consumer.stop()),
+          digests.stop(),
+          records.stop(),
+          runtime.stop(),
+        ]);
       },
     };
   },

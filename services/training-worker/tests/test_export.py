@@ -176,9 +176,9 @@ def test_augmentation_inside_a_model_does_not_reach_its_graph(tmp_path: Path, se
     second = export_model(model, tmp_path / 'second', samples, 2)
     graph = tf.compat.v1.GraphDef.FromString((tmp_path / 'first' / FROZEN_GRAPH).read_bytes())
     assert not any('Random' in node.op for node in graph.node)
-    assert (first.weights_digest, first.frozen_graph_digest) == (
+    assert (first.weights_digest, first.graph_digests) == (
         second.weights_digest,
-        second.frozen_graph_digest,
+        second.graph_digests,
     )
     np.testing.assert_allclose(
         _run_frozen(tmp_path / 'first' / FROZEN_GRAPH, images), stripped(images), atol=1e-6

@@ -15,7 +15,8 @@ from millrace_training.describe import describe
 from millrace_training.errors import RecipeError
 from millrace_training.metrics import wilson_interval
 from millrace_training.recipes import get_recipe, recipe_names
-from millrace_training.recipes.base import json_params, parse_params, rounded
+from millrace_training.recipes.base import json_params, parse_params
+from millrace_training.rounding import rounded
 
 VERICHAIN = get_recipe('verichain')
 
@@ -64,20 +65,23 @@ def test_parameters_survive_the_wire(values: dict[str, Any]) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match='known are verichain') as caught:
+    with pytest.raises(RecipeError, match='known are isotope, verichain') as caught:
         get_recipe('nothing')
     assert caught.value.code == 'unknown_recipe'
 
 
-def test_the_description_is_complete_and_needs_no_tensorflow() -> None:
+def test_the_description_is_complete_and_needs_no_framework() -> None:
     code = (
-        'import sys; import millrace_training.describe as d; d.describe(); print("tensorflow" in sys.modules)'
+        'import sys; import millrace_training.describe as d; d.describe(); '
+        'print(bool({"tensorflow", "torch", "matplotlib", "pyarrow"} & {*sys.modules}))'
     )
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == 'False'
     printed = subprocess.check_output([sys.executable, '-m', 'millrace_training.describe'], text=True)
     assert json.loads(printed) == describe()
-    [verichain] = describe()['recipes']
-    assert recipe_names() == ['verichain']
+    isotope, verichain = describe()['recipes']
+    assert (isotope['framework'], isotope['pool']) == ('torch', 'torch')
+    assert (verichain['framework'], verichain['pool']) == ('tensorflow', 'cpu')
+    assert recipe_names() == ['isotope', 'verichain']
     assert verichain['params']['additionalProperties'] is False
     assert verichain['params']['properties']['learningRate'] == {
         'default': 0.004,

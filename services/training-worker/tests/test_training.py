@@ -128,7 +128,7 @@ def test_a_checkpoint_holds_no_pickle_and_gives_back_its_state(tmp_path: Path) -
 def _tiny(labels: Any, tmp_path: Path, resume: Path | None = None) -> list[dict[str, float]]:
     recipe = get_recipe('verichain')
     params: Any = recipe.Params.model_validate({'epochs': 1})
-    model, augmentation = recipe.build(params)
+    model, augmentation = recipe.build(None, params)
     images = np.random.default_rng(0).integers(0, 255, (8, 224, 224, 3), np.uint8)
     examples = Examples(images, labels)
     options = FitOptions(1, 4, 0.001, 1)

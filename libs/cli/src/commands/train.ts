@@ -42,7 +42,7 @@ Submits a pipeline and shows it until the model version is loaded. Without optio
     const pipeline = await context.client.pipelines.create({
       recipe,
       params: readParams(context),
-      pool,
+      ...(pool === undefined ? {} : { pool }),
       model: { name: textOption(context, 'model') ?? recipe, ...(version === undefined ? {} : { version }) },
     });
     if (context.options.detach === true) {

@@ -26,7 +26,7 @@ const TOLERANCE_DEFAULT = 1e-3;
 export const verifyRebuildCommand: Command = {
   name: 'verify-rebuild',
   summary: 'train a model version once more from its signed provenance and compare',
-  help: `millrace verify-rebuild MODEL[@VERSION] [--tolerance X] [--timeout SECONDS] [--pool cpu|gpu]
+  help: `millrace verify-rebuild MODEL[@VERSION] [--tolerance X] [--timeout SECONDS] [--pool POOL]
 
 Reads the signed statements of the version, submits the same training (recipe, parameters, seed, dataset by digest) and
 the same conversion, registers nothing, and compares weights, frozen graph and ONNX by their digests:
@@ -38,7 +38,7 @@ the same conversion, registers nothing, and compares weights, frozen graph and O
 Ctrl-C or the end of the time cancels the job.
   --tolerance X      largest difference of a weight relative to the largest of its tensor; ${TOLERANCE_DEFAULT} unless given
   --timeout SECONDS  for training and conversion together; ${TIMEOUT_DEFAULT_S} unless given
-  --pool             workers to train on; cpu unless given
+  --pool             workers to train on; those of the recipe unless given
 ${TRUST_HELP}
 Exits 0 for bit-identical, 2 for close, 1 for different or when it could not be built again, 69 when the time is over.`,
   options: {

@@ -27,7 +27,7 @@ export type Rebuilt = {
  */
 export async function rebuild(
   context: Context,
-  from: { record: BuildRecord; pool: WorkerPool; timeoutMs: number },
+  from: { record: BuildRecord; pool: WorkerPool | undefined; timeoutMs: number },
 ): Promise<Rebuilt> {
   const { record, pool } = from;
   const { training, conversions } = context.client;
@@ -36,7 +36,7 @@ export async function rebuild(
   const submitted = await training.create({
     recipe,
     params,
-    pool,
+    ...(pool === undefined ? {} : { pool }),
     dataset: { versionId: dataset.versionId },
   });
   const trained = await run.finish('train', training, submitted, () =>

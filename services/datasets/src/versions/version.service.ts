@@ -2,10 +2,13 @@ import type { Outbox } from '@millrace/bus';
 import type { ArtifactRef, JobResult, WireError } from '@millrace/contracts';
 import { AppError, DatasetVersionFailed, DatasetVersionReady, isValidName, newId } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
+import { lockName } from '@millrace/database';
 import { createManifest, packageDigest } from '@millrace/integrity';
 import type { JobRow, JobService } from '@millrace/jobs';
 import { specDigest } from '@millrace/jobs';
 import type { RecipeCatalog } from '@millrace/recipes';
+import type { QuotaOf } from '@millrace/service-kit';
+import { assertQuota } from '@millrace/service-kit';
 import type { DatasetRepository } from '../datasets/dataset.repository.ts';
 import type { DatasetRow, VersionRow } from '../datasets/dataset.table.ts';
 
@@ -25,6 +28,8 @@ export type VersionServiceOptions = {
   recipes: RecipeCatalog;
   /** Looked up when needed: the job service's hooks point back here. */
   jobs: () => JobService;
+  /** Bounds of tenants. */
+  quotaOf?: QuotaOf;
 };
 
 export type VersionService = ReturnType<typeof createVersionService>;
@@ -81,6 +86,14 @@ export function createVersionService(options: VersionServiceOptions) {
     return found;
   }
 
+  /** A version that is just made is counted; one that a job will make is refused where nothing more fits already. */
+  async function assertRoom(tx: Executor, tenant: string, more = 0): Promise<void> {
+    await assertQuota(options.quotaOf?.(tenant) ?? {}, 'datasetBytes', more, async () => {
+      await lockName(tx, `quota:datasetBytes:${tenant}`);
+      return datasets.bytesOf(tx, tenant);
+    });
+  }
+
   function assertName(name: string): void {
     if (!isValidName(name)) {
       throw new AppError(
@@ -99,7 +112,7 @@ export function createVersionService(options: VersionServiceOptions) {
       request: GeneratorRequest,
     ): Promise<{ dataset: DatasetRow; version: VersionRow; isReused: boolean }> {
       assertName(request.name);
-      const { version: recipeVersion, params } = recipes.resolveDataset(request.recipe, request.params);
+      const { version: recipeVersion, pool, params } = recipes.resolveDataset(request.recipe, request.params);
       const source = { type: 'generator' as const, recipe: request.recipe, recipeVersion, params };
       const sourceSha256 = specDigest(source);
       const { dataset } = await datasets.upsert(tx, {
@@ -117,6 +130,7 @@ export function createVersionService(options: VersionServiceOptions) {
         }
         return { dataset, version: existing, isReused: true };
       }
+      await assertRoom(tx, request.tenant, 1);
       const versionId = newId();
       const jobId = newId();
       const version = await datasets.insertVersion(tx, {
@@ -129,7 +143,7 @@ export function createVersionService(options: VersionServiceOptions) {
       if (request.requestId !== undefined) await datasets.addRequest(tx, versionId, request.requestId);
       await options.jobs().create(tx, {
         id: jobId,
-        pool: 'cpu',
+        pool,
         tenant: request.tenant,
         spec: { datasetId: dataset.id, versionId, recipe: request.recipe, params },
       });
@@ -160,6 +174,7 @@ export function createVersionService(options: VersionServiceOptions) {
           jobId: null,
         });
         const found = await ready(tx, id, files, {});
+        await assertRoom(tx, tenant);
         if (found === undefined) throw new AppError('internal', 'An uploaded dataset version vanished.');
         return { version: found.version, isReused: false };
       });

@@ -16,6 +16,8 @@ const RecipeView = Type.Object({
   name: Type.String(),
   version: Type.String(),
   title: Type.String(),
+  framework: Type.Union([Type.Literal('tensorflow'), Type.Literal('torch')]),
+  pool: WorkerPool,
   params: JsonObject,
   defaults: JsonObject,
   dataset: Type.Object({
@@ -57,15 +59,15 @@ export function trainingJobRoutes({ bus, jobs, recipes }: TrainingJobRoutesOptio
       },
       async (request, reply) => {
         const { tenant } = request.principal;
-        const { recipe, pool = 'cpu' } = request.body;
-        const { params } = recipes.resolve(recipe, request.body.params ?? {});
+        const { recipe } = request.body;
+        const { params, pool } = recipes.resolve(recipe, request.body.params ?? {});
         const dataset = await callRpc(bus, 'datasets', 'resolve', resolveDataset, {
           tenant,
           versionId: request.body.dataset.versionId,
         });
         const key = request.headers['idempotency-key'];
         const { job, isNew } = await jobs.submit({
-          pool,
+          pool: request.body.pool ?? pool,
           tenant,
           spec: { recipe, params, dataset },
           ...(key === undefined ? {} : { idempotencyKey: key }),

@@ -1,5 +1,5 @@
 import type { Executor } from '@millrace/database';
-import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, count, desc, eq, lt, or, sql } from 'drizzle-orm';
 import type { PipelineRow, PipelineStage, PipelineState, PipelineTable } from './pipeline.table.ts';
 
 /** Reads and writes of pipelines. */
@@ -7,6 +7,14 @@ export function createPipelineRepository(pipelines: PipelineTable) {
   return {
     async insert(tx: Executor, row: typeof pipelines.$inferInsert): Promise<PipelineRow | undefined> {
       return (await tx.insert(pipelines).values(row).onConflictDoNothing().returning())[0];
+    },
+
+    async countRunning(db: Executor, tenant: string): Promise<number> {
+      const [row] = await db
+        .select({ running: count() })
+        .from(pipelines)
+        .where(and(eq(pipelines.tenant, tenant), eq(pipelines.state, 'running')));
+      return row?.running ?? 0;
     },
 
     async find(db: Executor, id: string): Promise<PipelineRow | undefined> {

@@ -67,14 +67,14 @@ export function pipelineRoutes({ database, pipelineRows, pipelines }: PipelineRo
         },
       },
       async (request, reply) => {
-        const { recipe, params = {}, pool = 'cpu', dataset, model, conversion } = request.body;
+        const { recipe, params = {}, pool, dataset, model, conversion } = request.body;
         const key = request.headers['idempotency-key'];
         const { pipeline, isNew } = await pipelines.submit({
           tenant: request.principal.tenant,
           by: request.principal.id,
           recipe,
           params,
-          pool,
+          ...(pool === undefined ? {} : { pool }),
           model: model.name,
           ...(dataset === undefined ? {} : { dataset }),
           ...(model.version === undefined ? {} : { version: model.version }),

@@ -1,6 +1,5 @@
 import type { Outbox } from '@millrace/bus';
 import type {
-  ArtifactRef,
   ConversionJobEvents,
   DatasetVersionReady,
   EventData,
@@ -22,25 +21,27 @@ import {
   PipelineSucceeded,
 } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
+import { lockName } from '@millrace/database';
 import type { JobRow, JobService } from '@millrace/jobs';
 import { specDigest } from '@millrace/jobs';
 import type { RecipeCatalog } from '@millrace/recipes';
+import type { QuotaOf } from '@millrace/service-kit';
+import { assertQuota } from '@millrace/service-kit';
 import type { PipelineRepository } from './pipeline.repository.ts';
 import type { PipelineRow, PipelineStage } from './pipeline.table.ts';
+import { conversionSource, digestIn, graphDigests, packageFiles } from './trained-files.ts';
 
 const DEFAULT_OPSET = 17;
 /** Largest absolute difference between ONNX and framework: float32 sums of a small CNN in another order. */
 const DEFAULT_TOLERANCE = 1e-4;
-/** Files of a training that describe it rather than belong to the package. */
-const BESIDE_PACKAGE = new Set(['meta.json', 'conversion.json', 'samples.npz']);
-
 export type PipelineInput = {
   tenant: string;
   /** The principal that asks for it. */
   by: string;
   recipe: string;
   params: Record<string, unknown>;
-  pool: WorkerPool;
+  /** The recipe's unless given. */
+  pool?: WorkerPool;
   dataset?: { name?: string; params?: Record<string, unknown> };
   model: string;
   version?: string;
@@ -56,6 +57,8 @@ export type PipelineServiceOptions = {
   recipes: RecipeCatalog;
   /** Looked up when needed: the job service's hooks point back here. */
   jobs: () => JobService;
+  /** Bounds of tenants. */
+  quotaOf?: QuotaOf;
 };
 
 export type PipelineService = ReturnType<typeof createPipelineService>;
@@ -97,7 +100,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
       recipe: input.recipe,
       recipeVersion: recipe.version,
       params: recipe.params,
-      pool: input.pool,
+      pool: input.pool ?? recipe.pool,
       dataset: { name: input.dataset?.name ?? recipe.datasetName, params: recipe.datasetParams },
       model: input.model,
       opset: input.opset ?? DEFAULT_OPSET,
@@ -116,6 +119,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
         idempotencyKey: input.idempotencyKey ?? null,
       });
       if (row === undefined) return existing(tx, input, requestSha256);
+      await assertRoom(tx, input.tenant);
       await outbox.append(
         tx,
         PipelineDatasetRequested,
@@ -129,6 +133,14 @@ export function createPipelineService(options: PipelineServiceOptions) {
         { tenant: row.tenant },
       );
       return { pipeline: row, isNew: true };
+    });
+  }
+
+  /** The pipeline that is new is among those that are counted. @throws AppError `quota_reached` */
+  async function assertRoom(tx: Executor, tenant: string): Promise<void> {
+    await assertQuota(options.quotaOf?.(tenant) ?? {}, 'openJobs', 1, async () => {
+      await lockName(tx, `quota:pipelines:${tenant}`);
+      return (await pipelines.countRunning(tx, tenant)) - 1;
     });
   }
 
@@ -189,7 +201,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
           pipelineId: row.id,
           spec: {
             requestId: row.id,
-            source: { trainingJobId: job.id, files: conversionFiles(result.files) },
+            source: { trainingJobId: job.id, ...conversionSource(result.files) },
             format: 'onnx',
             opset: row.request.opset,
             tag: 'serve',
@@ -239,10 +251,7 @@ export function createPipelineService(options: PipelineServiceOptions) {
           framework: 'onnx',
           files: packageFiles([...training.result.files, ...data.result.files]),
           weightsDigest: digestIn(training.result.meta, 'weightsDigest'),
-          graphDigests: {
-            frozenGraph: digestIn(training.result.meta, 'frozenGraphDigest'),
-            onnx: fileDigest(data.result.files, 'model.onnx'),
-          },
+          graphDigests: graphDigests(training.result.meta, data.result.files),
           trainingJobId: row.trainingJobId,
           conversionJobId: data.jobId,
           dataset: { datasetId, versionId, digest },
@@ -342,25 +351,4 @@ export function createPipelineService(options: PipelineServiceOptions) {
 
 function requestIdOf(spec: Record<string, unknown>): string | undefined {
   return typeof spec.requestId === 'string' ? spec.requestId : undefined;
-}
-
-/** The converter needs the SavedModel and the samples, not the other formats. */
-function conversionFiles(files: readonly ArtifactRef[]): ArtifactRef[] {
-  return files.filter((file) => file.path.startsWith('saved_model/') || file.path === 'samples.npz');
-}
-
-function packageFiles(files: readonly ArtifactRef[]): ArtifactRef[] {
-  return files.filter((file) => !BESIDE_PACKAGE.has(file.path));
-}
-
-function digestIn(meta: Record<string, unknown>, key: string): string {
-  const value = meta[key];
-  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)) return value;
-  throw new AppError('training_failed', `The training reported no ${key}; its recipe must export one.`);
-}
-
-function fileDigest(files: readonly ArtifactRef[], path: string): string {
-  const file = files.find((candidate) => candidate.path === path);
-  if (file === undefined) throw new AppError('conversion_failed', `The conversion gave no ${path}.`);
-  return file.sha256;
 }

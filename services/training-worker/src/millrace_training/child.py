@@ -1,4 +1,4 @@
-"""`python -m millrace_training.child`: an idle process with TensorFlow loaded that does one job and ends.
+"""`python -m millrace_training.child`: an idle process with its framework loaded that does one job and ends.
 
 It reads one command, a JSON object on one line of stdin, and writes events, one JSON object a line, to the
 file descriptor MILLRACE_CHILD_FD (default: stdout; everything else that prints goes to stderr).
@@ -162,7 +162,7 @@ def run_command(command: dict[str, Any], report: Reporter) -> dict[str, Any]:
 
 
 def _get_ready(wire: Wire) -> None:
-    """Load TensorFlow, unless MILLRACE_CHILD_LIGHT says that the job will need none."""
+    """Load the framework, unless MILLRACE_CHILD_LIGHT says that the job will need none."""
     if os.environ.get('MILLRACE_CHILD_LIGHT') == '1':
         wire.emit({'type': 'ready', 'importSeconds': 0.0, 'devices': []})
         return
@@ -170,8 +170,9 @@ def _get_ready(wire: Wire) -> None:
     runtime.threads_from_env()
     from millrace_worker.memory import release_program_code
 
-    from . import framework
+    from .jobs import framework_module
 
+    framework = framework_module(runtime.installed_framework())
     devices = framework.configure()
     release_program_code()
     wire.emit({'type': 'ready', 'importSeconds': framework.IMPORT_SECONDS, 'devices': devices})
@@ -191,7 +192,7 @@ def _error_event(error: BaseException) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Load TensorFlow, wait for the command, do it; returns the exit code."""
+    """Load the framework, wait for the command, do it; returns the exit code."""
     runtime.die_with_parent()
     runtime.reexec_if_needed()
     wire = _open_wire()

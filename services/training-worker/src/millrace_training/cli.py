@@ -30,6 +30,7 @@ EXIT_STOPPED = 75
 DEFAULT_OUT = Path(__file__).parents[4] / 'ml' / 'train' / 'models'
 _WORK = 'work'
 _DATASETS = 'datasets'
+_FRAMEWORKS = {'tensorflow': 'TensorFlow', 'torch': 'PyTorch'}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +63,7 @@ def _given(options: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def _dataset_for(options: argparse.Namespace, samples: int, report: Reporter) -> Path:
+def _dataset_for(options: argparse.Namespace, samples: int | None, report: Reporter) -> Path:
     """The dataset to train on: the named one, one made before with the same parameters, or a new one."""
     if options.dataset is not None:
         return options.dataset
@@ -70,10 +71,10 @@ def _dataset_for(options: argparse.Namespace, samples: int, report: Reporter) ->
     from .jobs import run_generate
 
     recipe = get_recipe(options.recipe)
-    params = parse_params(recipe.DatasetParams, {'samples': samples})
+    params = parse_params(recipe.DatasetParams, {} if samples is None else {'samples': samples})
     key = sha256_json([recipe.GENERATOR, recipe.GENERATOR_VERSION, json_params(params)])[:16]
     folder = options.out / _DATASETS / key
-    if not (folder / 'manifest.json').exists():
+    if not (folder / 'schema.json').exists():
         run_generate(recipe.NAME, json_params(params), folder, report)
     return folder
 
@@ -96,19 +97,21 @@ def _publish(results: Path, out: Path) -> None:
 
 
 def _train(options: argparse.Namespace, report: Reporter, console: Console) -> None:
+    kind = get_recipe(options.recipe).Params
     names = ('epochs', 'samples', 'seed', 'batchSize', 'learningRate')
-    params: Any = parse_params(get_recipe(options.recipe).Params, _given(options, names))
+    if 'samples' not in kind.model_fields:
+        names = tuple(name for name in names if name != 'samples')
+    params: Any = parse_params(kind, _given(options, names))
     if options.platform:
         console.line(submit_pipeline(options.recipe, json_params(params)))
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    dataset = _dataset_for(options, params.samples, report)
-    console.line('loading TensorFlow')
-    from . import framework
-    from .export import export_onnx
-    from .jobs import run_training
+    dataset = _dataset_for(options, options.samples or getattr(params, 'samples', None), report)
+    recipe = get_recipe(options.recipe)
+    console.line(f'loading {_FRAMEWORKS[recipe.FRAMEWORK]}')
+    from .jobs import load_framework, run_training
 
-    framework.configure()
+    load_framework(recipe).configure()
     report.step = report.total_steps = 0
     work = options.out / _WORK
     resume = _last_checkpoint(work) if options.resume else None
@@ -116,13 +119,17 @@ def _train(options: argparse.Namespace, report: Reporter, console: Console) -> N
     results, _, meta = run_training(job, json_params(params), report)
     _publish(results, options.out)
     low, high = meta['accuracyInterval95']
-    console.line(f'SavedModel exported to {options.out / "saved_model"}')
+    model = 'saved_model' if recipe.FRAMEWORK == 'tensorflow' else 'model.safetensors'
+    title = 'SavedModel' if recipe.FRAMEWORK == 'tensorflow' else 'Weights'
+    console.line(f'{title} exported to {options.out / model}')
     console.line(f'Metadata saved to {options.out / "meta.json"}')
     console.line(
         f'held-out accuracy {meta["accuracy"]:.1%} (95 % interval {low:.1%} to {high:.1%}, '
-        f'{meta["evaluation"]["images"]} images), weights {meta["weightsDigest"][:16]}'
+        f'{meta["dataset"]["heldout"]} samples), weights {meta["weightsDigest"][:16]}'
     )
-    if options.export_onnx:
+    if options.export_onnx and recipe.FRAMEWORK == 'tensorflow':
+        from .export import export_onnx
+
         export_onnx(options.out, report)
 
 

@@ -18,8 +18,9 @@ from .recipes.base import json_params
 def _schema(kind: type[BaseModel]) -> dict[str, Any]:
     """The JSON Schema of `kind` without the titles that pydantic derives from the names."""
     schema = kind.model_json_schema(by_alias=True)
-    for field in schema['properties'].values():
-        field.pop('title', None)
+    for part in [schema, *schema.get('$defs', {}).values()]:
+        for field in part.get('properties', {}).values():
+            field.pop('title', None)
     return schema
 
 
@@ -33,6 +34,8 @@ def describe() -> dict[str, Any]:
                 'name': recipe.NAME,
                 'version': recipe.VERSION,
                 'title': recipe.TITLE,
+                'framework': recipe.FRAMEWORK,
+                'pool': recipe.POOL,
                 'params': _schema(recipe.Params),
                 'defaults': json_params(recipe.Params()),
                 'dataset': {

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tensorflow.python.framework.convert_to_constants import (
 
 from .digests import canonical_json, sha256_file
 from .events import Reporter
+from .exported import Exported
 from .framework import model_weights
 from .weights import weights_digest
 
@@ -46,15 +46,6 @@ _AUGMENTATION_LAYERS = (
     keras.layers.RandomContrast,
     keras.layers.RandomBrightness,
 )
-
-
-@dataclass(frozen=True)
-class Exported:
-    """The digests that name an exported model, and its sizes in bytes by file."""
-
-    weights_digest: str
-    frozen_graph_digest: str
-    sizes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -173,7 +164,8 @@ def export_model(model: Any, folder: Path, samples: Samples, examples: int) -> E
         name: _size(folder / name)
         for name in (KERAS_FILE, SAVED_MODEL, FROZEN_GRAPH, WEIGHTS_FILE, SAMPLES_FILE)
     }
-    return Exported(weights_digest(model_weights(served)), sha256_file(folder / FROZEN_GRAPH), sizes)
+    graphs = {'frozenGraphDigest': sha256_file(folder / FROZEN_GRAPH)}
+    return Exported(weights_digest(model_weights(served)), graphs, sizes)
 
 
 def _size(path: Path) -> int:
@@ -205,9 +197,3 @@ def export_onnx(folder: Path, report: Reporter) -> bool:
         return False
     report.log(f'wrote {ONNX_FILE} (opset {ONNX_OPSET})')
     return True
-
-
-def write_meta(folder: Path, meta: dict[str, Any]) -> None:
-    """Write `meta.json`, indented, with sorted keys."""
-    text = json.dumps(meta, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (folder / 'meta.json').write_text(text + '\n', 'utf-8')

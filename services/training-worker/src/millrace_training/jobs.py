@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import time
 from dataclasses import asdict
@@ -12,11 +13,13 @@ from typing import Any
 from .digests import FileEntry, list_files
 from .errors import RecipeError
 from .events import Reporter
+from .exported import write_meta
 from .recipes import get_recipe
-from .recipes.base import Job, json_params, parse_params
+from .recipes.base import Job, Recipe, json_params, parse_params
 from .runtime import (
     code_digest,
     environment_digest,
+    installed_framework,
     lock_file,
     machine_class,
     missing_settings,
@@ -37,8 +40,27 @@ def run_generate(
     shutil.rmtree(out_dir, ignore_errors=True)
     started = time.monotonic()
     manifest = recipe.generate(params, out_dir, report)
-    report.log(f'generated {report.total_steps} pairs in {time.monotonic() - started:.1f} s')
+    report.log(f'generated {report.total_steps} {recipe.GENERATED} in {time.monotonic() - started:.1f} s')
     return list_files(out_dir), manifest
+
+
+def framework_module(framework: str) -> Any:
+    """The module that imports, sets up and describes `tensorflow` or `torch`."""
+    name = 'pytorch.framework' if framework == 'torch' else 'framework'
+    return importlib.import_module(f'{__package__}.{name}')
+
+
+def load_framework(recipe: Recipe) -> Any:
+    """The framework of `recipe`, imported.
+
+    Raises `environment_unusable` when this environment is that of another framework.
+    """
+    if installed_framework() != recipe.FRAMEWORK:
+        raise RecipeError(
+            'environment_unusable',
+            f'The recipe {recipe.NAME} trains with {recipe.FRAMEWORK}; send it to the pool {recipe.POOL!r}.',
+        )
+    return framework_module(recipe.FRAMEWORK)
 
 
 def run_training(
@@ -52,6 +74,7 @@ def run_training(
     wall, cpu = time.monotonic(), time.process_time()
     started_at = datetime.now(UTC).isoformat(timespec='seconds')
     recipe = get_recipe(job.recipe)
+    framework = load_framework(recipe)
     params: Any = parse_params(recipe.Params, values)
     if params.deterministic and missing_settings():
         names = ', '.join(sorted(missing_settings()))
@@ -62,17 +85,14 @@ def run_training(
     report.progress('load', {}, force=True)
     data = recipe.load(job.dataset_dir, params)
 
-    from .export import write_meta
-    from .framework import accelerators, framework_versions, set_determinism
-    from .training import batches_per_epoch
-
-    batches = batches_per_epoch(len(data.train), params.batch_size)
+    batches = recipe.batches_per_epoch(data, params)
     report.total_steps, report.step = params.epochs * batches + _OTHER_STEPS, 1
     report.log(
-        f'{len(data.train)} images to train, {len(data.validation)} to validate, {len(data.heldout)} held out'
+        f'{len(data.train)} samples to train, {len(data.validation)} to validate, '
+        f'{len(data.heldout)} held out'
     )
-    set_determinism(params.seed, params.deterministic)
-    model = recipe.build(params)
+    framework.set_determinism(params.seed, params.deterministic)
+    model = recipe.build(data, params)
     history = recipe.train(model, data, params, job, report)
     report.progress('evaluate', {}, force=True)
     evaluation = recipe.evaluate(model, data, report)
@@ -82,13 +102,14 @@ def run_training(
     out_dir = job.work_dir / 'out'
     shutil.rmtree(out_dir, ignore_errors=True)
     exported = recipe.export(model, data, out_dir)
+    recipe.write_report(model, data, params, {'history': history, 'evaluation': evaluation}, out_dir)
     threads = threads_from_env()
     meta: dict[str, Any] = {
         'recipe': {'name': recipe.NAME, 'version': recipe.VERSION, 'sha256': code_digest()},
         'jobId': job.job_id,
         'params': json_params(params),
         'weightsDigest': exported.weights_digest,
-        'frozenGraphDigest': exported.frozen_graph_digest,
+        **exported.graph_digests,
         'accuracy': evaluation['accuracy'],
         'accuracyInterval95': evaluation['interval95'],
         'evaluation': evaluation,
@@ -101,9 +122,9 @@ def run_training(
             'heldout': len(data.heldout),
         },
         'sizes': exported.sizes,
-        'framework': framework_versions(),
+        'framework': framework.framework_versions(),
         'environment': {'lock': lock_file().name, 'sha256': environment_digest()},
-        'machine': {**machine_class(accelerators()), 'threads': asdict(threads)},
+        'machine': {**machine_class(framework.accelerators()), 'threads': asdict(threads)},
         'usage': {
             'wallSeconds': round(time.monotonic() - wall, 3),
             'cpuSeconds': round(time.process_time() - cpu, 3),

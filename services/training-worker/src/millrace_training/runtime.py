@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -26,9 +27,11 @@ DETERMINISTIC_ENV = {
     'TF_DETERMINISTIC_OPS': '1',
     'TF_ENABLE_ONEDNN_OPTS': '0',
     'TF_CPP_MIN_LOG_LEVEL': '2',
+    # Threads of PyTorch that wait give their core up: spinning made a step ten times slower on shared cores.
+    'OMP_WAIT_POLICY': 'PASSIVE',
 }
-"""Read by Python and TensorFlow while they start; whoever spawns the child sets them, and `reexec_if_needed`
-mends.
+"""Read by Python and the framework while they start; whoever spawns the child sets them, and
+`reexec_if_needed` mends.
 """
 
 _PR_SET_PDEATHSIG = 1
@@ -36,7 +39,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Threads:
-    """TensorFlow's thread pools. Sums are split by thread, so another count can give other bits."""
+    """The framework's thread pools. Sums are split by thread, so another count can give other bits."""
 
     intra: int
     inter: int
@@ -67,9 +70,9 @@ def reexec_if_needed() -> None:
     missing = missing_settings()
     if not missing:
         return
-    if 'tensorflow' in sys.modules:
+    if 'tensorflow' in sys.modules or 'torch' in sys.modules:
         raise RecipeError(
-            'environment_unusable', f'TensorFlow was imported before {", ".join(sorted(missing))} was set.'
+            'environment_unusable', f'The framework was imported before {", ".join(sorted(missing))} was set.'
         )
     sys.stdout.flush()
     sys.stderr.flush()
@@ -129,14 +132,23 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def installed_framework() -> str:
+    """`tensorflow` or `torch`: what this environment trains with. Imports neither."""
+    return 'torch' if importlib.util.find_spec('torch') else 'tensorflow'
+
+
 def lock_file() -> Path:
     """The hash-pinned requirements file of the environment that runs: the GPU lock with TensorFlow's GPU
-    package.
+    package, the CPU lock of PyTorch with its CPU build.
     """
     installed = {
-        str(found.metadata['Name']).lower().replace('_', '-') for found in importlib.metadata.distributions()
+        str(found.metadata['Name']).lower().replace('_', '-'): found.version
+        for found in importlib.metadata.distributions()
     }
-    name = 'requirements.txt' if 'tensorflow-cpu' in installed else 'requirements-gpu.txt'
+    if 'torch' in installed:
+        name = 'requirements-torch-cpu.txt' if '+cpu' in installed['torch'] else 'requirements-torch.txt'
+    else:
+        name = 'requirements.txt' if 'tensorflow-cpu' in installed else 'requirements-gpu.txt'
     return Path(__file__).parents[2] / name
 
 

@@ -41,11 +41,11 @@ def print_status(out: Path, stream: TextIO) -> None:
     low, high = meta['accuracyInterval95']
     stream.write(
         f'{meta["recipe"]["name"]} {meta["recipe"]["version"]}: {params["epochs"]} epochs, '
-        f'{params["samples"]} samples, seed {params["seed"]}, made {meta["createdAt"]}\n'
+        f'{meta["dataset"]["train"]} samples, seed {params["seed"]}, made {meta["createdAt"]}\n'
         f'  held-out accuracy {meta["accuracy"]:.1%} ({low:.1%} to {high:.1%}, '
-        f'{meta["evaluation"]["images"]} images)\n'
+        f'{meta["dataset"]["heldout"]} samples)\n'
         f'  weights digest {meta["weightsDigest"]}\n'
-        f'  frozen graph   {meta["frozenGraphDigest"]}\n'
-        f'  TensorFlow {meta["framework"]["tensorflow"]}, Keras {meta["framework"]["keras"]}; '
+        f'  graph digest   {meta.get("frozenGraphDigest") or meta["architectureDigest"]}\n'
+        f'  {", ".join(f"{name} {version}" for name, version in meta["framework"].items())}; '
         f'{meta["usage"]["wallSeconds"]:.1f} s\n'
     )

@@ -1,4 +1,4 @@
-"""The recipes that this worker knows, by name. Importing them does not import TensorFlow."""
+"""The recipes that this worker knows, by name. Importing them imports no framework."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import cast
 
 from millrace_training.errors import RecipeError
 
-from . import verichain
+from . import isotope, verichain
 from .base import Recipe
 
-_RECIPES: dict[str, Recipe] = {verichain.NAME: cast('Recipe', verichain)}
+_RECIPES: dict[str, Recipe] = {
+    isotope.NAME: cast('Recipe', isotope),
+    verichain.NAME: cast('Recipe', verichain),
+}
 
 
 def recipe_names() -> list[str]:

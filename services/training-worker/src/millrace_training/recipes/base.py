@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
 from millrace_training.errors import RecipeError
 from millrace_training.events import Reporter
-
-
-class Params(BaseModel):
-    """Base of a recipe's parameters: camelCase on the wire, no unknown field, no NaN, no silent
-    conversion.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra='forbid',
-        allow_inf_nan=False,
-        strict=True,
-        frozen=True,
-        validate_by_name=True,
-    )
-
+from millrace_training.params import Params
 
 P = TypeVar('P', bound=Params)
+
+Framework = Literal['tensorflow', 'torch']
+"""What a recipe trains with; decides about the environment that it needs."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +40,22 @@ class Recipe(Protocol):
     NAME: str
     VERSION: str
     TITLE: str
+    FRAMEWORK: Framework
+    POOL: str
     GENERATOR: str
     GENERATOR_VERSION: str
+    GENERATED: str
     Params: type[Params]
     DatasetParams: type[Params]
 
     generate: Callable[[Any, Path, Reporter], dict[str, Any]]
     load: Callable[[Path, Any], Any]
-    build: Callable[[Any], Any]
+    batches_per_epoch: Callable[[Any, Any], int]
+    build: Callable[[Any, Any], Any]
     train: Callable[[Any, Any, Any, Job, Reporter], list[dict[str, float]]]
     evaluate: Callable[[Any, Any, Reporter], dict[str, Any]]
     export: Callable[[Any, Any, Path], Any]
+    write_report: Callable[[Any, Any, Any, dict[str, Any], Path], None]
 
 
 def parse_params(kind: type[P], values: dict[str, Any]) -> P:
@@ -82,10 +73,3 @@ def parse_params(kind: type[P], values: dict[str, Any]) -> P:
 def json_params(params: Params) -> dict[str, Any]:
     """Parameters as they stand on the wire, complete with defaults."""
     return params.model_dump(mode='json', by_alias=True)
-
-
-def rounded(value: float, digits: int = 6) -> float:
-    """A finite figure for a report; raises ValueError for NaN and infinities."""
-    if not math.isfinite(value):
-        raise ValueError('a report holds finite figures only')
-    return round(value, digits)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from millrace_training.rounding import rounded
+
 from . import base
-from .base import Job, json_params, rounded
+from .base import Job, json_params
 
 if TYPE_CHECKING:
     from millrace_training.data.dataset import Dataset
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 NAME = 'verichain'
 VERSION = '1.0.0'
 TITLE = 'Real or AI-generated: a small CNN over 224 x 224 pictures'
+FRAMEWORK: base.Framework = 'tensorflow'
+POOL = 'cpu'
 GENERATOR = 'verichain-images'
 GENERATOR_VERSION = '1'
+GENERATED = 'pairs'
 
 PARITY_SAMPLES = 32
 """Held-out images that travel with the model for the check after conversion (4.8 MB)."""
@@ -109,6 +114,13 @@ def load(folder: Path, params: VeriChainParams) -> Dataset:
     return load_dataset(folder, params.samples)
 
 
+def batches_per_epoch(data: Dataset, params: VeriChainParams) -> int:
+    """Full batches in an epoch."""
+    from millrace_training.training import batches_per_epoch as batches
+
+    return batches(len(data.train), params.batch_size)
+
+
 class Augmentation:
     """Random mirroring of every image of a batch, and a small turn and zoom of a quarter of them.
 
@@ -135,7 +147,7 @@ class Augmentation:
         return self.flip(images, training=training)
 
 
-def build(params: VeriChainParams) -> tuple[Any, Augmentation]:
+def build(_data: Dataset, params: VeriChainParams) -> tuple[Any, Augmentation]:
     """The model with weights drawn from the seed, and the augmentation to train it with (never part of the
     model).
     """
@@ -249,3 +261,13 @@ def export(model: tuple[Any, Augmentation], data: Dataset, out_dir: Path) -> Exp
     pixels = images.pixels()
     samples = Samples(pixels, images.labels, images.groups, images.sources, predict(model[0], pixels))
     return export_model(model[0], out_dir, samples, EXAMPLES)
+
+
+def write_report(
+    _model: tuple[Any, Augmentation],
+    _data: Dataset,
+    _params: VeriChainParams,
+    _result: dict[str, Any],
+    _out_dir: Path,
+) -> None:
+    """None beside `meta.json`, which has every figure."""

@@ -1,0 +1,1 @@
+"""Training with PyTorch. Importing these modules imports torch."""

@@ -1,0 +1,255 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Isotope: which of fifteen sources dominates a gamma spectrum?
+
+Input [n, 1024] float32 raw counts of a NaI(Tl) detector, output [n, classes] float32 probabilities;
+preprocessing is part of the model. An MLP by default; a 1-D CNN and a Transformer over slices of the spectrum
+are there too. The spectra come from the generator in `spectra/`, or from any ingested dataset of the same
+columns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from millrace_training.spectra import architectures
+from millrace_training.spectra.sampling import Sampling
+from millrace_training.spectra.schedule import CosineAnnealing, RateKeeper, Schedule
+from millrace_training.spectra.steps import MAX_STEPS, Normalise, SquareRoot, Step
+
+from . import base
+from .base import Job, json_params
+
+if TYPE_CHECKING:
+    from millrace_training.events import Reporter
+    from millrace_training.exported import Exported
+    from millrace_training.pytorch.export import Model
+    from millrace_training.spectra.files import SpectraDataset
+
+NAME = 'isotope'
+VERSION = '1.0.0'
+TITLE = 'Which of fifteen isotopes dominates a gamma spectrum: MLP, 1-D CNN or Transformer'
+FRAMEWORK: base.Framework = 'torch'
+POOL = 'torch'
+GENERATOR = 'isotope-spectra'
+GENERATOR_VERSION = '1'
+GENERATED = 'spectra'
+
+PARITY_SAMPLES = 32
+"""Held-out spectra that travel with the model for the check after conversion."""
+
+MAX_HIDDEN_LAYERS = 8
+
+
+class Augmentation(base.Params):
+    """Random changes of every training batch; they are no part of the model."""
+
+    gain_shift: float = Field(0.04, ge=0, le=0.5, description='Largest relative error of the gain')
+    offset_shift: float = Field(3.0, ge=0, le=100, description='Largest move of the axis, in channels')
+    scaling: float = Field(0.3, ge=0, le=3, description='Largest change of the counts, as e^±scaling')
+    noise: float = Field(0.3, ge=0, le=3, description='Added noise, in Poisson deviations of a channel')
+
+
+class IsotopeParams(base.Params):
+    """Parameters of a training."""
+
+    architecture: Literal['mlp', 'cnn1d', 'transformer'] = Field('mlp', description='Family of the net')
+    hidden: list[Annotated[int, Field(ge=1, le=8192)]] = Field(
+        [512, 256, 128],
+        min_length=1,
+        max_length=MAX_HIDDEN_LAYERS,
+        description='Sizes of the hidden layers of the MLP',
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description='Share of activations left out while training')
+    epochs: int = Field(30, ge=1, le=2_000, description='Passes over the training spectra')
+    batch_size: int = Field(64, ge=1, le=4_096, description='Spectra in a step')
+    learning_rate: float = Field(0.001, gt=0, le=1, description='Peak of the schedule of AdamW')
+    weight_decay: float = Field(0.01, ge=0, le=1, description='Of AdamW, on matrices only')
+    clip_norm: float = Field(1.0, ge=0, le=1_000, description='Largest norm of a gradient; 0: none')
+    warmup_epochs: float = Field(1.0, ge=0, le=100, description='Epochs in which the rate rises from 0')
+    schedule: Schedule = Field(CosineAnnealing(minimum=0.0), description='The rate after the warm-up')
+    patience: int = Field(10, ge=0, le=1_000, description='Epochs without a better one; 0: no end')
+    sampling: Sampling = Field('stratified', description='How an epoch picks and orders its samples')
+    augmentation: Augmentation | None = Field(
+        Augmentation(gain_shift=0.04, offset_shift=3.0, scaling=0.3, noise=0.3), description='null: none'
+    )
+    preprocessing: list[Step] = Field(
+        [SquareRoot(), Normalise()],
+        max_length=MAX_STEPS,
+        description='Steps from raw counts to the net, in order; part of the model',
+    )
+    checkpoint_steps: int = Field(
+        0, ge=0, le=100_000, description='Batches between checkpoints inside an epoch; 0: by time'
+    )
+    explain: bool = Field(True, description='SHAP values of the channels in the report')
+    seed: int = Field(1, ge=0, le=2**32 - 1, description='Weights, order and augmentation follow from it')
+    deterministic: bool = Field(True, description='Only operations that repeat bit for bit')
+
+
+class IsotopeDatasetParams(base.Params):
+    """Parameters of the dataset generator."""
+
+    samples: int = Field(9_000, ge=150, le=1_000_000, description='Train and validation spectra, 80 to 20')
+    heldout_samples: int = Field(3_000, ge=60, le=200_000, description='Spectra of the harder test split')
+    drift: float = Field(0.04, ge=0, le=0.2, description='Largest gain error of drifted test spectra')
+    seed: int = Field(7, ge=0, le=2**32 - 1, description='Sources, detectors and counts follow from it')
+
+
+Params = IsotopeParams
+DatasetParams = IsotopeDatasetParams
+
+
+def generate(params: IsotopeDatasetParams, out_dir: Path, report: Reporter) -> dict[str, Any]:
+    """Write a dataset version into `out_dir` and describe it; equal parameters give equal bytes.
+
+    Training and validation spectra come from steady detectors, half of them of one source and half mixed. The
+    test split is harder: a quarter each is clean, mixed, drifted, and mixed and drifted.
+    """
+    from millrace_training.digests import list_files, sha256_json
+    from millrace_training.spectra import files
+    from millrace_training.spectra.generator import CONDITIONS, Ranges, Templates, draw_split
+
+    train = round(params.samples * 0.8)
+    counts = {
+        'train': train,
+        'validation': params.samples - train,
+        'test': params.heldout_samples,
+    }
+    report.total_steps = sum(counts.values())
+    out_dir.mkdir(parents=True, exist_ok=True)
+    ranges = Ranges(gain_drift=params.drift)
+
+    def tick() -> None:
+        report.check_stop()
+        report.step += 1
+        report.progress('generate', {})
+
+    templates = Templates()
+    for split, count in counts.items():
+        conditions = CONDITIONS if split == 'test' else CONDITIONS[:2]
+        samples = draw_split(templates, split, count, params.seed, conditions, ranges, tick)
+        files.write_split(out_dir / f'{split}.arrow', samples)
+    source = {
+        'type': 'generator',
+        'name': GENERATOR,
+        'version': GENERATOR_VERSION,
+        'params': json_params(params),
+    }
+    files.write_description(out_dir, source, counts, params.seed)
+    report.progress('generate', {}, force=True)
+    return {'source': source, 'counts': counts, 'contentDigest': sha256_json(list_files(out_dir))}
+
+
+def load(folder: Path, _params: IsotopeParams) -> SpectraDataset:
+    """The dataset version in `folder`, checked; raises `dataset_unusable`."""
+    from millrace_training.spectra.files import read_dataset
+
+    return read_dataset(folder)
+
+
+def batches_per_epoch(data: SpectraDataset, params: IsotopeParams) -> int:
+    """Full batches in an epoch."""
+    from millrace_training.pytorch.loop import batches_per_epoch as batches
+    from millrace_training.pytorch.loop import epoch_samples
+
+    return batches(epoch_samples(data.train, params.sampling), params.batch_size)
+
+
+def build(data: SpectraDataset, params: IsotopeParams) -> Model:
+    """The net with weights drawn from the seed; its preprocessing is fitted to the training split."""
+    from millrace_training.pytorch.export import Model
+    from millrace_training.pytorch.net import Net
+    from millrace_training.pytorch.preprocessing import Preprocessing
+    from millrace_training.spectra import preprocessing
+
+    channels, classes = data.train.spectra.shape[1], len(data.classes)
+    match params.architecture:
+        case 'mlp':
+            layers = architectures.mlp(channels, classes, tuple(params.hidden))
+        case 'cnn1d':
+            layers = architectures.cnn1d(channels, classes)
+        case 'transformer':
+            layers = architectures.transformer(channels, classes)
+    fitted = preprocessing.fit(params.preprocessing, data.train.spectra)
+    net = Net(Preprocessing(fitted, channels), layers, params.dropout)
+    return Model(net, params.architecture, layers, fitted, data.classes, channels)
+
+
+def train(
+    model: Model, data: SpectraDataset, params: IsotopeParams, job: Job, report: Reporter
+) -> list[dict[str, float]]:
+    """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics of each
+    epoch.
+    """
+    from millrace_training.pytorch.augmentation import AugmentationOptions
+    from millrace_training.pytorch.loop import FitOptions, Place, fit
+    from millrace_training.runtime import threads_from_env
+
+    threads = threads_from_env()
+    identity = {
+        'recipe': f'{NAME}@{VERSION}',
+        'params': json_params(params),
+        'dataset': data.digest,
+        'threads': [threads.intra, threads.inter],
+    }
+    changes = params.augmentation
+    options = FitOptions(
+        epochs=params.epochs,
+        batch_size=params.batch_size,
+        weight_decay=params.weight_decay,
+        clip_norm=params.clip_norm,
+        patience=params.patience,
+        seed=params.seed,
+        sampling=params.sampling,
+        augmentation=changes and AugmentationOptions(**changes.model_dump()),
+        checkpoint_steps=params.checkpoint_steps,
+    )
+    steps = batches_per_epoch(data, params)
+    rates = RateKeeper(
+        params.learning_rate,
+        params.schedule,
+        round(params.warmup_epochs * steps),
+        steps,
+        params.epochs * steps,
+    )
+    place = Place(job.work_dir, job.resume_dir, identity)
+    return fit(model.net, data.train, data.validation, rates, options, place, report)
+
+
+def evaluate(model: Model, data: SpectraDataset, report: Reporter) -> dict[str, Any]:
+    """Accuracy on the test split in all, by class and by condition, calibration, ROC and confusion."""
+    from millrace_training.pytorch.loop import predict
+    from millrace_training.spectra.measures import measure
+
+    heldout = data.heldout
+    probabilities = predict(model.net, heldout.spectra, report.check_stop)
+    return measure(probabilities, heldout.labels, heldout.conditions, data.classes)
+
+
+def export(model: Model, data: SpectraDataset, out_dir: Path) -> Exported:
+    """Write the model and held-out samples, the classes in turn, into `out_dir`."""
+    import numpy as np
+
+    from millrace_training.pytorch.export import export_model
+    from millrace_training.pytorch.loop import predict
+
+    labels = data.heldout.labels
+    ranks = np.array([int((labels[:row] == label).sum()) for row, label in enumerate(labels)])
+    chosen = np.lexsort((labels, ranks))[:PARITY_SAMPLES]
+    spectra = data.heldout.spectra[chosen]
+    return export_model(model, out_dir, spectra, predict(model.net, spectra))
+
+
+def write_report(
+    model: Model, data: SpectraDataset, params: IsotopeParams, result: dict[str, Any], out_dir: Path
+) -> None:
+    """Write `report.json` and `report.html` from `result` (history and evaluation)."""
+    from millrace_training.pytorch.explanation import explain
+    from millrace_training.spectra.report import write
+
+    explained: dict[str, Any] = {}
+    if params.explain:
+        explained = explain(model.net, data.train, data.heldout, data.classes, params.seed)
+    write(out_dir, TITLE, json_params(params), result, explained)

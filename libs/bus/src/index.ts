@@ -37,3 +37,5 @@ export type { RpcMethod } from './rpc.ts';
 export { callRpc, RPC_TIMEOUT_MS, rpcSubject, serveRpc } from './rpc.ts';
 export type { StreamKey } from './streams.ts';
 export { ensureStreams, streamCatalog } from './streams.ts';
+export type { TenantRecords } from './tenant-records.ts';
+export { assertOwned, serveTenantRecords, usageAt } from './tenant-records.ts';

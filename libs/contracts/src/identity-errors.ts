@@ -34,6 +34,16 @@ export const identityErrors = {
     retryable: true,
     doc: 'The tenant is over one of its bounds, which the message names; wait for Retry-After seconds or ask for more.',
   },
+  quota_reached: {
+    status: 403,
+    retryable: false,
+    doc: 'The tenant has as much of this as it may; the message says of what, and how much. Remove some or ask for more.',
+  },
+  file_not_owned: {
+    status: 404,
+    retryable: false,
+    doc: 'No file of this digest belongs to the tenant; name one of its own trainings, conversions, datasets or models.',
+  },
   tenant_not_found: { status: 404, retryable: false, doc: 'No tenant has this id.' },
   tenant_exists: {
     status: 409,

@@ -122,3 +122,11 @@ export {
   ServedTensor,
 } from './rpc/model-serving.ts';
 export { DIGESTS_MAX, referencedDigestsMethod } from './rpc/referenced-digests.ts';
+export type { TenantCount, TenantUsage } from './rpc/tenant-records.ts';
+export {
+  OpenJobs,
+  OWNED_DIGESTS_MAX,
+  ownedDigestsMethod,
+  TenantQuota,
+  tenantUsageMethod,
+} from './rpc/tenant-records.ts';

@@ -1,6 +1,7 @@
 import type { Outbox } from '@millrace/bus';
 import type { JobEvents, JobKind, JobResult, WireError, WorkerPool } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
+import type { QuotaOf } from '@millrace/service-kit';
 import type { JobRow, JobTables } from './job.table.ts';
 
 /** Times and bounds of a job kind. */
@@ -43,6 +44,8 @@ export type JobServiceOptions = {
   tables: JobTables;
   outbox: Outbox;
   settings?: Partial<JobSettings>;
+  /** Bounds of tenants; jobs that somebody submits are kept within them. */
+  quotaOf?: QuotaOf;
   hooks?: JobHooks;
   /** Called after each claim and heartbeat of a job, for hints to whoever works next; must not throw. */
   onAlive?: (jobId: string) => void;

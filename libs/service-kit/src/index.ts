@@ -32,6 +32,8 @@ export {
   KEY_SET_SUBJECT,
 } from './auth/key-set-client.ts';
 export { isLoopbackAddress, isLoopbackBinding, isLoopbackHost, isLoopbackOrigin } from './auth/loopback.ts';
+export type { QuotaOf } from './auth/quota.ts';
+export { assertQuota } from './auth/quota.ts';
 export type { Role } from './auth/roles.ts';
 export { boundedScopes, isRole, roleNames, roles, scopesOfRoles } from './auth/roles.ts';
 export type { Principal, Scope } from './auth/scopes.ts';

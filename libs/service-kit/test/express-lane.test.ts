@@ -325,6 +325,7 @@ test('idle connections and bodies that do not come are cut off', async () => {
       mode: 'local',
       authenticate: () => ({ id: 'a', tenant: 'default', scopes: ['predict'] }),
       authorize: () => undefined,
+      quotaOf: () => ({}),
     },
     idOf: () => 'id',
     observe: () => undefined,

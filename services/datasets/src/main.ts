@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import { serveReferencedDigests } from '@millrace/bus';
+import { serveReferencedDigests, serveTenantRecords } from '@millrace/bus';
 import { IngestJobEvents } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
-import { cancelHint, createJobService, startJobRuntime } from '@millrace/jobs';
+import { cancelHint, createJobService, jobRecords, startJobRuntime } from '@millrace/jobs';
 import { publishedRecipes } from '@millrace/recipes';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { blobKey, storageOf } from '@millrace/storage';
@@ -31,6 +31,7 @@ await startService({
       outbox,
       recipes: publishedRecipes(),
       jobs: () => jobs,
+      quotaOf: auth.quotaOf,
     });
     const events = IngestJobEvents;
     const jobs: JobService = createJobService({
@@ -62,6 +63,20 @@ await startService({
     const consumer = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
     const rpc = serveVersions({ bus, database, datasets });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'datasets' });
+    const ofJobs = jobRecords(database, jobTables, 'ingest');
+    const records = serveTenantRecords(
+      { bus, service },
+      {
+        async owned(tenant, digests) {
+          const made = await datasets.owned(database.db, tenant, digests);
+          return [...new Set([...made, ...(await ofJobs.owned(tenant, digests))])];
+        },
+        usage: async (tenant) => ({
+          ...(await ofJobs.usage(tenant)),
+          datasetBytes: await datasets.bytesOf(database.db, tenant),
+        }),
+      },
+    );
     const app = await buildApp({
       logger,
       metrics,
@@ -78,7 +93,7 @@ await startService({
     return {
       app,
       async close() {
-        await Promise.all([consumer.stop(), rpc.stop(), digests.stop(), runtime.stop()]);
+        await Promise.all([consumer.stop(), rpc.stop(), digests.stop(), records.stop(), runtime.stop()]);
         storage.close();
       },
     };

@@ -79,7 +79,7 @@ export async function buildApp(deps: GatewayDeps): Promise<HttpApp> {
   await app.register(keyRoutes({ keys: deps.keys }));
   await app.register(principalRoutes({ principals: deps.principals }));
   await app.register(
-    tenantRoutes({ tenants: deps.tenants, usage: createUsage({ database, quotas, audit }) }),
+    tenantRoutes({ tenants: deps.tenants, usage: createUsage({ database, bus: deps.bus, quotas, audit }) }),
   );
   await app.register(webhookRoutes({ webhooks: deps.webhooks }));
   await app.register(deliveryRoutes({ webhooks: deps.webhooks }));

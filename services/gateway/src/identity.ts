@@ -1,4 +1,5 @@
 import type { Bus } from '@millrace/bus';
+import type { TenantQuota } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { KeySet, KeySetSource, Logger } from '@millrace/service-kit';
 import {
@@ -20,6 +21,12 @@ import { createTenantRepository } from './tenants/tenant.repository.ts';
 import type { TenantService } from './tenants/tenant.service.ts';
 import { createTenantService } from './tenants/tenant.service.ts';
 import type { TenantLimits } from './tenants/tenant.table.ts';
+
+/** The bounds of a tenant that services keep to; nothing where there are none. */
+function quotaIn(id: string, limits: TenantLimits): [string, TenantQuota][] {
+  const { requestsPerSecond: _, concurrentRequests: __, ...quota } = limits;
+  return Object.keys(quota).length === 0 ? [] : [[id, quota]];
+}
 
 /** Everything about who may do what, and its publication to the other services. */
 export type Identity = {
@@ -74,6 +81,7 @@ export function startIdentity(deps: IdentityDeps): Identity {
         tenants: rows.filter(({ disabledAt }) => disabledAt === null).map(({ id }) => id),
         disabled: await createPrincipalRepository(database.db).disabledOfIssuers(DISABLED_PRINCIPALS_MAX),
         issuers: issuerKeys.records(),
+        quotas: Object.fromEntries(rows.flatMap(({ id, limits: own }) => quotaIn(id, own))),
       },
     };
   }

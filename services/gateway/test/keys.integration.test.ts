@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
+  createApiKey,
   createAuth,
   createKeySetClient,
   createLogger,
-  KEY_SET_CHANGED_SUBJECT,
   KEY_SET_SUBJECT,
   verifyKeySet,
 } from '@millrace/service-kit';
@@ -82,29 +82,40 @@ describe('/v1/keys', () => {
 });
 
 describe('the signed key set', () => {
-  test('reaches another service, which follows new and revoked keys by hints', async () => {
+  test('reaches another service, which follows revoked keys by hints and asks for a new one that it is shown', async () => {
     const { bus, publicKeyPem } = gateway;
     const logger = createLogger({ service: 'other', level: 'silent' });
+    let hint: () => void = () => undefined;
     const keySet = createKeySetClient({
       publicKeyPem,
-      fetch: async () => (await bus.nc.request(KEY_SET_SUBJECT, '{}', { timeout: 2_000 })).json(),
-      onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
+      fetch: async (question) => {
+        const asked = JSON.stringify(question);
+        return (await bus.nc.request(KEY_SET_SUBJECT, asked, { timeout: 2_000 })).json();
+      },
+      onChanged: (refresh) => {
+        hint = refresh;
+      },
       logger,
     });
     const auth = createAuth({ mode: 'required', keySet, logger });
     const made = await make();
-    const who = () =>
+    const who = async (key = made.key) =>
       auth.authenticate({
-        authorization: `Bearer ${made.key}`,
+        authorization: `Bearer ${key}`,
         host: 'x',
         origin: undefined,
         remoteAddress: '10.0.0.1',
       });
-    await eventually(async () =>
-      expect(who()).toEqual({ id: 'ann', tenant: 'default', scopes: ['predict'] }),
-    );
+    // no hint came yet
+    expect(await who()).toEqual({ id: 'ann', tenant: 'default', scopes: ['predict'] });
+    const later = await make();
+    expect(await who(later.key)).toMatchObject({ id: 'ann' });
+    await expect(who(createApiKey().key)).rejects.toMatchObject({ code: 'auth_required' });
     await call(`/v1/keys/${made.id}`, { method: 'DELETE' });
-    await eventually(async () => expect(who).toThrow('No valid API key'));
+    expect(await who()).toMatchObject({ id: 'ann' });
+    hint();
+    await eventually(async () => expect(who()).rejects.toMatchObject({ code: 'auth_required' }));
+    expect(await who(later.key)).toMatchObject({ id: 'ann' });
     keySet.close();
   });
 

@@ -140,10 +140,10 @@ describe('tenants', () => {
       logger: createLogger({ service: 'other', level: 'silent' }),
     });
     const away = { host: 'x', origin: undefined, remoteAddress: '10.0.0.1' };
-    const who = () => elsewhere.authenticate({ ...away, authorization: `Bearer ${key}` });
-    expect(who()).toMatchObject({ tenant: 'gone' });
+    const who = async () => elsewhere.authenticate({ ...away, authorization: `Bearer ${key}` });
+    expect(await who()).toMatchObject({ tenant: 'gone' });
     await call('/v1/tenants/gone', { method: 'PATCH', body: { disabled: true } });
-    await eventually(async () => expect(who).toThrow('No valid API key'));
+    await eventually(async () => expect(who()).rejects.toThrow('No valid API key'));
     const more = await call('/v1/keys', { body: { principal: 'gil', tenant: 'gone', scopes: ['predict'] } });
     expect(more.body).toMatchObject({ code: 'principal_disabled' });
     const own = await call(`/v1/tenants/${PLATFORM_TENANT}`, { method: 'PATCH', body: { disabled: true } });

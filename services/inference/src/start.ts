@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { serveReferencedDigests, serveRpc, startConsumer } from '@millrace/bus';
+import { serveReferencedDigests, serveRpc, serveTenantRecords, startConsumer } from '@millrace/bus';
 import { loadVersionMethod, ModelVersionRegistered } from '@millrace/contracts';
 import type { Running } from '@millrace/service-kit';
 import {
@@ -109,6 +109,14 @@ export async function startInference(
   );
   const batchRunner = await batch.start(serving.runChunk, fronts);
   const digests = serveReferencedDigests({ bus, service: SERVICE, database, schema: SERVICE });
+  const records = serveTenantRecords(
+    { bus, service: SERVICE },
+    {
+      // files of batch jobs are results, which nothing is made of
+      owned: async () => [],
+      usage: async (tenant) => ({ openJobs: { batch: await batch.countOpen(tenant) } }),
+    },
+  );
   const rpc = serveRpc(bus, SERVICE, 'load', loadVersionMethod, ({ modelVersionId }) =>
     serving.load(modelVersionId),
   );
@@ -116,7 +124,7 @@ export async function startInference(
     origin: serving.origin,
     grpc: serving.grpc,
     async close() {
-      await Promise.all([consumer.stop(), rpc.stop(), digests.stop()]);
+      await Promise.all([consumer.stop(), rpc.stop(), digests.stop(), records.stop()]);
       // chunks in hand end with the fronts and are given back
       await Promise.all([serving.close(), batchRunner.stop()]);
       await platform.close();

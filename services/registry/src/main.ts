@@ -1,10 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { callRpc, serveRpc } from '@millrace/bus';
+import { callRpc, serveRpc, serveTenantRecords } from '@millrace/bus';
 import { loadVersionMethod, resolveVersionMethod } from '@millrace/contracts';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { storageOf } from '@millrace/storage';
 import { buildApp } from './app.ts';
 import { createBundleService } from './bundles/bundle.service.ts';
+import { createBundleImportService } from './bundles/bundle-import.service.ts';
 import { createCollectionService } from './collection/collection.service.ts';
 import { createReferences } from './collection/references.ts';
 import { ConfigSchema } from './config.ts';
@@ -27,6 +28,8 @@ import { createModelRepository } from './models/model.repository.ts';
 import { createModelService } from './models/model.service.ts';
 import { createPartUploadRepository } from './part-uploads/part-upload.repository.ts';
 import { createPartUploadService } from './part-uploads/part-upload.service.ts';
+import { boundedArtifacts, boundedModels, boundedVersions } from './quotas/bounded-repositories.ts';
+import { createRegistryCounts, registryRecords } from './quotas/registry-counts.ts';
 import { startRegistrationConsumer } from './registration/registration.consumer.ts';
 import { createRegistrationService } from './registration/registration.service.ts';
 import { openSigningKey } from './registration/signing-key.ts';
@@ -64,8 +67,10 @@ await startService({
     const key = openSigningKey(config);
     const storage = storageOf(config);
     await storage.ensureBucket();
-    const models = createModelRepository(schema);
-    const repository = createVersionRepository(schema);
+    const counts = createRegistryCounts(schema);
+    const quotas = { counts, quotaOf: auth.quotaOf };
+    const models = boundedModels(createModelRepository(schema), quotas);
+    const repository = boundedVersions(createVersionRepository(schema), models, quotas);
     const rollouts = createRolloutRepository(schema);
     const changeLog = createChangeLog(schema, outbox);
     const bounds = { timeoutMs: WARM_UP_TIMEOUT_MS };
@@ -171,6 +176,7 @@ await startService({
       timeoutMs: config.importTimeoutSeconds * 1_000,
       logger,
     });
+    const inspections = createWorkLimit(INSPECTIONS_AT_ONCE, INSPECTIONS_WAITING_MAX);
     const uploads = createUploadService({
       database,
       storage,
@@ -179,7 +185,7 @@ await startService({
       versions,
       imports,
       announceConversion: () => bus.nc.publish(WARM_CONVERT_SUBJECT),
-      limit: createWorkLimit(INSPECTIONS_AT_ONCE, INSPECTIONS_WAITING_MAX),
+      limit: inspections,
       warmUp,
       logger,
     });
@@ -231,15 +237,28 @@ await startService({
       storage,
       key,
     });
+    const bundleImports = createBundleImportService({
+      database,
+      storage,
+      key,
+      registrations,
+      versions,
+      outbox,
+      limit: inspections,
+      warmUp,
+      logger,
+    });
     const refusals = verification.listen((id) => versions.findById(id));
     const rpc = serveRpc(bus, service, 'resolve', resolveVersionMethod, (request) =>
       versions.resolve(request),
     );
+    const records = serveTenantRecords({ bus, service }, registryRecords(database, counts));
     const tracking = createTracking({
       database,
       tables: schema,
       storage,
       artifactBytesMax: config.artifactBytesMax,
+      bound: (artifacts) => boundedArtifacts(artifacts, quotas),
       logger,
       extend: (artifacts) =>
         withRegisteredPackages(artifacts, { database, versionRows: repository, versions, storage }),
@@ -287,6 +306,7 @@ await startService({
       collections,
       ensembles,
       bundles,
+      bundleImports,
       rollouts,
       rolloutService,
       monitor,
@@ -297,6 +317,7 @@ await startService({
       app,
       async close() {
         refusals.stop();
+        await records.stop();
         partUploads.stop();
         await Promise.all([consumer.stop(), importConsumers.stop(), rpc.stop(), monitor.stop()]);
         await Promise.all([trainings.stop(), imports.stop()]);

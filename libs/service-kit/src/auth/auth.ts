@@ -1,3 +1,4 @@
+import type { TenantQuota } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import type { Logger } from '../logger.ts';
 import { apiKeyId, apiKeySha256, digestsEqual } from './api-key.ts';
@@ -31,10 +32,14 @@ export type Auth = {
   authenticate(credentials: Credentials): Principal | Promise<Principal>;
   /** Throws `scope_missing` (403) unless the principal has the scope; `admin` has every scope within its tenant. */
   authorize(principal: Principal, scope: Scope): void;
+  /** Bounds of a tenant on what is kept for it, as of the last key set. */
+  quotaOf(tenant: string): TenantQuota;
 };
 
 /** Who a request without a key is on a machine in mode `local`. */
 export const localPrincipal: Principal = Object.freeze({ id: 'local', tenant: PLATFORM_TENANT, scopes });
+
+const NO_QUOTA: TenantQuota = {};
 
 const BEARER = /^bearer +([A-Za-z0-9_-]{1,256})$/i;
 const BEARER_TOKEN = /^bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)$/i;
@@ -81,6 +86,7 @@ export function createAuth(options: {
 
   return {
     mode: options.mode,
+    quotaOf: (tenant) => keySet.trust().quotas.get(tenant) ?? NO_QUOTA,
     authenticate(credentials) {
       const { authorization, connection } = credentials;
       if (authorization !== undefined) {

@@ -1,3 +1,4 @@
+import { TenantQuota } from '@millrace/contracts';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import type { Role } from './roles.ts';
@@ -99,5 +100,7 @@ export const Identities = Type.Object({
   /** Principals of providers that are disabled here. */
   disabled: Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: DISABLED_PRINCIPALS_MAX }),
   issuers: Type.Array(IssuerRecord, { maxItems: ISSUERS_MAX }),
+  /** Bounds of those tenants that have any. */
+  quotas: Type.Optional(Type.Record(Type.String({ minLength: 1, maxLength: 63 }), TenantQuota)),
 });
 export type Identities = Static<typeof Identities>;

@@ -1,3 +1,4 @@
+import type { TenantQuota } from '@millrace/contracts';
 import { canonicalJson } from '@millrace/integrity';
 import type { JWTVerifyGetKey } from 'jose';
 import { createLocalJWKSet } from 'jose';
@@ -11,10 +12,16 @@ export type Trust = {
   readonly tenants: ReadonlySet<string>;
   readonly disabled: ReadonlySet<string>;
   readonly issuers: ReadonlyMap<string, TrustedIssuer>;
+  readonly quotas: ReadonlyMap<string, TenantQuota>;
 };
 
 /** Trusts nobody. */
-export const noTrust: Trust = { tenants: new Set(), disabled: new Set(), issuers: new Map() };
+export const noTrust: Trust = {
+  tenants: new Set(),
+  disabled: new Set(),
+  issuers: new Map(),
+  quotas: new Map(),
+};
 
 /** Makes ready what came with a key set; issuers that did not change stay the objects they were. */
 export function trustOf(identities: Identities | undefined, before: Trust): Trust {
@@ -28,5 +35,6 @@ export function trustOf(identities: Identities | undefined, before: Trust): Trus
     tenants: new Set(identities.tenants),
     disabled: new Set(identities.disabled),
     issuers: new Map(issuers),
+    quotas: new Map(Object.entries(identities.quotas ?? {})),
   };
 }

@@ -1,8 +1,9 @@
 import { ArtifactRef, ConvertSpec, JobView, Uuid } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
-import type { HttpApp } from '@millrace/service-kit';
+import type { HttpApp, Principal } from '@millrace/service-kit';
+import { PLATFORM_TENANT } from '@millrace/service-kit';
 import Type from 'typebox';
-import { assertStored, conversionSpec, SOURCE_FILES_MAX } from './conversion.service.ts';
+import { assertStored, conversionSpec, filesOf, SOURCE_FILES_MAX } from './conversion.service.ts';
 
 const IDEMPOTENCY_KEY_MAX = 255;
 
@@ -20,6 +21,8 @@ const ConversionBody = Type.Object(
     tag: Type.Optional(ConvertSpec.properties.tag),
     signature: Type.Optional(ConvertSpec.properties.signature),
     tolerance: Type.Optional(ConvertSpec.properties.tolerance),
+    graph: ConvertSpec.properties.graph,
+    quantization: ConvertSpec.properties.quantization,
   },
   { additionalProperties: false },
 );
@@ -27,9 +30,16 @@ const ConversionBody = Type.Object(
 export type ConversionRoutesOptions = {
   jobs: JobService;
   hasBlob: (sha256: string) => Promise<boolean>;
+  /** Throws `file_not_owned` for a file that no service keeps for the tenant. */
+  assertOwned: (tenant: string, sha256s: readonly string[]) => Promise<void>;
   /** A URL from which anybody can read the blob for some minutes. */
   presignGet: (sha256: string) => Promise<string>;
 };
+
+/** Who runs the platform reads its storage anyway. */
+function mayReadAll({ tenant, scopes }: Principal): boolean {
+  return tenant === PLATFORM_TENANT && (scopes.includes('operate') || scopes.includes('admin'));
+}
 
 /** Queues a conversion of files that storage already has, and gives what it made. */
 export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpApp) => Promise<void> {
@@ -51,7 +61,13 @@ export function conversionRoutes(options: ConversionRoutesOptions): (app: HttpAp
       },
       async (request, reply) => {
         const spec = conversionSpec(request.body);
-        await assertStored(spec.source.files, options.hasBlob);
+        const files = filesOf(spec);
+        if (!mayReadAll(request.principal))
+          await options.assertOwned(
+            request.principal.tenant,
+            files.map(({ sha256 }) => sha256),
+          );
+        await assertStored(files, options.hasBlob);
         const key = request.headers['idempotency-key'];
         const { job } = await jobs.submit({
           spec,

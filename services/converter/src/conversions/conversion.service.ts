@@ -17,18 +17,23 @@ const MAIN_FILES = {
   saved_model: 'saved_model/saved_model.pb',
   keras: 'model.keras',
   tfjs_graph: 'tfjs/model.json',
+  weights: 'model.safetensors',
 } as const;
 
 /** What a caller may say of a conversion; the rest comes from `conversionDefaults`. */
 export type ConversionRequest = Pick<ConvertSpec, 'source'> &
-  Partial<Pick<ConvertSpec, 'opset' | 'tag' | 'signature' | 'tolerance'>>;
+  Partial<Pick<ConvertSpec, 'opset' | 'tag' | 'signature' | 'tolerance' | 'graph' | 'quantization'>>;
 
 /**
  * The spec of the job for a request.
- * @throws AppError `invalid_request` when the source lacks its main file or names a file twice
+ * @throws AppError `invalid_request` when the source lacks its main file or names a file twice, when `graph` comes with
+ * another source than weights, or calibration files are named twice or are of another kind
  */
 export function conversionSpec(request: ConversionRequest): ConvertSpec {
   assertConvertible(request.source);
+  if (request.graph !== undefined && request.source.format !== 'weights')
+    throw new AppError('invalid_request', 'graph is only for a source of format weights; leave it out.');
+  assertCalibration(request.quantization?.calibration?.files ?? []);
   return { ...conversionDefaults, ...request, format: 'onnx' };
 }
 
@@ -43,6 +48,26 @@ function assertConvertible({ files, format = 'saved_model' }: ConvertSpec['sourc
     'invalid_request',
     `source.files has no ${main}, which a source of format ${format} needs.`,
   );
+}
+
+/** Their paths name them below one folder on the worker. */
+function assertCalibration(files: readonly ArtifactRef[]): void {
+  if (new Set(files.map(({ path }) => path)).size !== files.length)
+    throw new AppError(
+      'invalid_request',
+      'quantization.calibration.files names a path twice; name each file once.',
+    );
+  const foreign = files.find(({ path }) => !/\.(arrow|npz)$/.test(path));
+  if (foreign === undefined) return;
+  throw new AppError(
+    'invalid_request',
+    `Calibration samples are read from .arrow and .npz files; ${foreign.path} is neither.`,
+  );
+}
+
+/** Every stored file that the job of a spec reads. */
+export function filesOf({ source, quantization }: ConvertSpec): readonly ArtifactRef[] {
+  return [...source.files, ...(quantization?.calibration?.files ?? [])];
 }
 
 /**

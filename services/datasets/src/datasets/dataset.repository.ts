@@ -53,6 +53,28 @@ export function createDatasetRepository({ datasets, datasetVersions, versionRequ
         .orderBy(desc(datasets.createdAt), desc(datasets.id))
         .limit(options.limit),
 
+    /** Bytes of the versions of a tenant that are there. */
+    async bytesOf(db: Executor, tenant: string): Promise<number> {
+      const [row] = await db
+        .select({ bytes: sql<number>`coalesce(sum(${datasetVersions.sizeBytes}), 0)::float8` })
+        .from(datasetVersions)
+        .innerJoin(datasets, eq(datasets.id, datasetVersions.datasetId))
+        .where(eq(datasets.tenant, tenant));
+      return row?.bytes ?? 0;
+    },
+
+    /** Which of the digests are of files of versions of a tenant. */
+    async owned(db: Executor, tenant: string, digests: readonly string[]): Promise<string[]> {
+      const { rows } = await db.execute<{ sha256: string }>(
+        sql`select distinct file ->> 'sha256' as sha256
+          from ${datasetVersions} join ${datasets} on ${datasets.id} = ${datasetVersions.datasetId},
+            jsonb_array_elements(${datasetVersions.files}) as file
+          where ${datasets.tenant} = ${tenant}
+            and file ->> 'sha256' in (select jsonb_array_elements_text(${JSON.stringify(digests)}::jsonb))`,
+      );
+      return rows.map(({ sha256 }) => sha256);
+    },
+
     /** Holds the dataset so that two new versions cannot take the same ordinal. */
     lock: (tx: Executor, datasetId: string) =>
       tx.select({ id: datasets.id }).from(datasets).where(eq(datasets.id, datasetId)).for('update'),

@@ -1,4 +1,4 @@
-import { Timestamp } from '@millrace/contracts';
+import { TenantQuota, Timestamp, tenantUsageMethod } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
 import { pageOf, pageQuery } from '@millrace/service-kit';
 import type { Static } from 'typebox';
@@ -16,6 +16,7 @@ const Limits = Type.Object(
       Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'Twice as many in a burst.' }),
     ),
     concurrentRequests: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    ...TenantQuota.properties,
   },
   { additionalProperties: false, description: 'What is absent has no bound.' },
 );
@@ -42,6 +43,10 @@ const UsageView = Type.Object({
   concurrentRequests: Type.Integer({ description: 'Open at this gateway now.' }),
   principals: Type.Integer(),
   keys: Type.Integer({ description: 'Valid API keys.' }),
+  kept: Type.Object(tenantUsageMethod.reply.properties, {
+    description: 'What services keep for the tenant; what one of them could not tell is absent.',
+  }),
+  unavailable: Type.Array(Type.String(), { description: 'Services that did not answer.' }),
   lastDay: Counts,
   last30Days: Counts,
 });

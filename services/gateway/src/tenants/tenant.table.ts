@@ -1,9 +1,10 @@
+import type { TenantQuota } from '@millrace/contracts';
 import { index, jsonb, pgSchema, text, timestamp } from 'drizzle-orm/pg-core';
 
 export const gatewaySchema = pgSchema('gateway');
 
-/** Bounds on what a tenant may use; an absent one is no bound. */
-export type TenantLimits = {
+/** Bounds on what a tenant may use; an absent one is no bound. Requests are counted here, the rest by its services. */
+export type TenantLimits = TenantQuota & {
   readonly requestsPerSecond?: number;
   readonly concurrentRequests?: number;
 };

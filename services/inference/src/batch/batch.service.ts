@@ -1,8 +1,10 @@
 import type { JobState, ResolvedVersion, ResolveVersionRequest } from '@millrace/contracts';
 import { AppError, isTerminal, newId } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
+import { lockName } from '@millrace/database';
 import { specDigest } from '@millrace/jobs';
-import { decodeCursor, encodeCursor, toPage } from '@millrace/service-kit';
+import type { QuotaOf } from '@millrace/service-kit';
+import { assertQuota, decodeCursor, encodeCursor, toPage } from '@millrace/service-kit';
 import type { BlobRef, Storage } from '@millrace/storage';
 import { blobKey } from '@millrace/storage';
 import Type from 'typebox';
@@ -50,6 +52,8 @@ export type BatchServiceDeps = SourceDeps & {
   storage: Pick<Storage, 'listObjects' | 'presignGet'>;
   repository: BatchRepository;
   tasks: BatchTasks;
+  /** Bounds of tenants. */
+  quotaOf?: QuotaOf;
   resolveVersion: (request: ResolveVersionRequest) => Promise<ResolvedVersion>;
 };
 
@@ -112,6 +116,10 @@ export function createBatchService(deps: BatchServiceDeps): BatchService {
     }
     const job = await repository.insert(tx, row);
     if (job !== undefined) {
+      await assertQuota(deps.quotaOf?.(tenant) ?? {}, 'openJobs', 1, async () => {
+        await lockName(tx, `quota:batch:${tenant}`);
+        return (await repository.countOpen(tx, tenant)) - 1;
+      });
       await tasks.begin(tx, job.id);
       return job;
     }

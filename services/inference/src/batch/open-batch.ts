@@ -20,12 +20,14 @@ const resolveDatasetMethod = {
 /** Batch jobs of the process that owns the database. */
 export type Batch = {
   readonly service: BatchService;
+  /** Jobs of a tenant that have not ended. */
+  countOpen(tenant: string): Promise<number>;
   /** Takes tasks, at most `tasksMax` at once, and has chunks predicted by `runChunk`. */
   start(runChunk: RunChunk, tasksMax: number): Promise<{ stop(): Promise<void> }>;
 };
 
 export function openBatch(
-  { database, outbox, bus }: Platform,
+  { database, outbox, bus, auth }: Platform,
   deps: { storage: Storage; logger: Logger; cacheDir: string },
 ): Batch {
   const { storage, logger } = deps;
@@ -36,11 +38,13 @@ export function openBatch(
     storage,
     repository,
     tasks,
+    quotaOf: auth.quotaOf,
     resolveVersion: (request) => callRpc(bus, 'registry', 'resolve', resolveVersionMethod, request),
     resolveDataset: (request) => callRpc(bus, 'datasets', 'resolve', resolveDatasetMethod, request),
   });
   return {
     service,
+    countOpen: (tenant) => repository.countOpen(database.db, tenant),
     start: (runChunk, tasksMax) =>
       startBatchRunner({
         bus,

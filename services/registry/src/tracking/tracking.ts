@@ -2,6 +2,7 @@ import type { Database } from '@millrace/database';
 import type { HttpApp, Logger } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
 import { createWorkLimit } from '../uploads/work-limit.ts';
+import type { ArtifactRepository } from './artifact.repository.ts';
 import { createArtifactRepository } from './artifact.repository.ts';
 import { artifactRoutes } from './artifact.routes.ts';
 import type { ArtifactService } from './artifact.service.ts';
@@ -61,6 +62,8 @@ export function createTracking(deps: {
   storage: Storage;
   artifactBytesMax: number;
   logger: Logger;
+  /** Keeps artifacts within the bounds of their tenants. */
+  bound?: (artifacts: ArtifactRepository) => ArtifactRepository;
   /** Shows more as artifacts than what runs log. */
   extend?: (artifacts: ArtifactService) => ArtifactService;
 }): Tracking {
@@ -84,10 +87,10 @@ export function createTracking(deps: {
     models: createLoggedModelRepository(tables),
     tables,
   });
-  const { extend = (service) => service } = deps;
+  const { extend = (service) => service, bound = (repository) => repository } = deps;
   const own = createArtifactService({
     database,
-    artifacts: createArtifactRepository(tables),
+    artifacts: bound(createArtifactRepository(tables)),
     storage,
     bytesMax: deps.artifactBytesMax,
     limit: createWorkLimit(UPLOADS_AT_ONCE, UPLOADS_WAITING_MAX),

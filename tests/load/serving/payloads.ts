@@ -44,7 +44,9 @@ function encode(
       const head = JSON.stringify(input).slice(0, -1);
       return {
         headers: json,
-        body: Buffer.from(`{"inputs":[${head},"data":[${rows.map(numbers).join(',')}]}]}`),
+        body: Buffer.from(
+          `{"inputs":[${head},"data":[${rows.map(numbers).join(',')}]}],"outputs":[{"name":"${model.output}"}]}`,
+        ),
       };
     }
     case 'bento-json':

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Tensor } from '../tensors/tensor.ts';
 import { joinRows, sliceRows } from './join-tensors.ts';
 import type { Runner } from './runner.ts';
@@ -23,6 +24,8 @@ export function createInlineRunner(
     const rows = inputs[0]?.shape[0] as number;
     const pieces: Tensor[][] = [];
     for (let from = 0; from < rows; from += size) {
+      // others get their turn
+      if (from > 0) await setImmediate();
       const piece = inputs.map((tensor) => sliceRows(tensor, from, Math.min(rows, from + size)));
       pieces.push(await session.run(piece, outputs));
     }
@@ -39,7 +42,9 @@ export function createInlineRunner(
       const startedAt = performance.now();
       try {
         const isLarge = rowsMax !== undefined && (inputs[0]?.shape[0] as number) > rowsMax;
-        const result = await (isLarge ? runInPieces(inputs, outputs, rowsMax) : session.run(inputs, outputs));
+        const result = isLarge
+          ? await runInPieces(inputs, outputs, rowsMax)
+          : (session.runNow?.(inputs, outputs) ?? (await session.run(inputs, outputs)));
         return { outputs: result, computeMs: performance.now() - startedAt, startedAt };
       } finally {
         busy -= 1;

@@ -224,7 +224,10 @@ export function createRequestQueue(runner: Runner, isBatched: boolean, limits: Q
   function flush(): void {
     const fault = runner.fault();
     if (fault !== undefined) rejectAll(fault);
-    for (dropGone(); waiting.length > 0 && runner.capacity() > 0; dropGone()) {
+    // a run that is over when it was begun has taken its share of this turn as well
+    let left = runner.capacity();
+    for (dropGone(); waiting.length > 0 && left > 0 && runner.capacity() > 0; dropGone()) {
+      left -= 1;
       stats.running += 1;
       void runBatch(nextBatch()).finally(() => {
         stats.running -= 1;

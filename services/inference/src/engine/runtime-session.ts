@@ -2,12 +2,12 @@ import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { AppError } from '@millrace/contracts/errors';
-import type ort from 'onnxruntime-node';
 import type { DType } from '../tensors/dtype.ts';
 import { isDType } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
-import { onnxruntime } from './onnxruntime.ts';
+import type { RuntimeTensor, RuntimeValue } from './onnxruntime.ts';
+import { createLibrarySession } from './onnxruntime.ts';
 
 /** Bytes of a model that are read while those before them are hashed. */
 const READ_BYTES = 4 * 1024 * 1024;
@@ -19,6 +19,8 @@ export type RuntimeSession = {
   readonly isUnbounded: boolean;
   /** Outputs by the order of `outputs`, or all. Throws `inference_failed` or `output_too_large`. */
   run(inputs: readonly Tensor[], outputs?: readonly string[]): Promise<Tensor[]>;
+  /** The same at once, where the runtime can; the thread is blocked either way. */
+  runNow?(inputs: readonly Tensor[], outputs?: readonly string[]): Tensor[];
   close(): Promise<void>;
 };
 
@@ -73,16 +75,34 @@ export function firstLine(error: unknown): string {
   return text.split('\n', 1)[0]?.slice(0, 500) ?? '';
 }
 
-function toSpec(meta: ort.InferenceSession.ValueMetadata, what: string): TensorSpec {
-  if (!meta.isTensor || !isDType(meta.type)) {
+/** Names of the runtime's types by their numbers; those without one are in no tensor that it can give. */
+const TYPES: readonly (string | undefined)[] = [
+  undefined,
+  'float32',
+  'uint8',
+  'int8',
+  'uint16',
+  'int16',
+  'int32',
+  'int64',
+  'string',
+  'bool',
+  'float16',
+  'float64',
+  'uint32',
+  'uint64',
+];
+
+function toSpec(meta: RuntimeValue, what: 'input' | 'output'): TensorSpec {
+  const type = meta.isTensor ? TYPES[meta.type] : undefined;
+  if (type === undefined || !isDType(type)) {
     const code = what === 'input' ? 'unsupported_input' : 'unsupported_output';
-    const type = meta.isTensor ? meta.type : 'not a tensor';
-    throw new AppError(code, `The ${what} "${meta.name}" is ${type}, which cannot be served.`);
+    const found = meta.isTensor ? (type ?? `of type ${meta.type}`) : 'not a tensor';
+    throw new AppError(code, `The ${what} "${meta.name}" is ${found}, which cannot be served.`);
   }
-  const shape = meta.shape.map((size) => (typeof size === 'number' && size >= 0 ? size : null));
-  const [first] = meta.shape;
-  const symbol = typeof first === 'string' && first !== '' ? { rowSymbol: first } : {};
-  return { name: meta.name, dtype: meta.type as DType, shape, ...symbol };
+  const shape = meta.shape.map((size) => (size >= 0 ? size : null));
+  const symbol = shape[0] === null ? meta.symbolicDimensions[0] : undefined;
+  return { name: meta.name, dtype: type, shape, ...(symbol && { rowSymbol: symbol }) };
 }
 
 /** Reads a file once and checks the digest of exactly those bytes. Throws `digest_mismatch` or `artifact_missing`. */
@@ -121,25 +141,20 @@ async function readHashed(path: string, hash: Hash): Promise<Buffer> {
   }
 }
 
-function fromRuntime(name: string, value: ort.OnnxValue): Tensor {
-  const data = value.data as Uint16Array;
+function fromRuntime(name: string, { type, data, dims }: RuntimeTensor): Tensor {
   // newer releases of Node have a class for half precision; here a half is its bits
-  const bits = value.type === 'float16' && !(data instanceof Uint16Array);
-  const own = bits
-    ? new Uint16Array(
-        (data as Uint16Array).buffer,
-        (data as Uint16Array).byteOffset,
-        (data as Uint16Array).length,
-      )
-    : data;
-  return { name, dtype: value.type as DType, shape: value.dims, data: own } as unknown as Tensor;
+  const isBits = type !== 'float16' || data instanceof Uint16Array;
+  const { buffer, byteOffset, length } = data as Uint16Array;
+  const own = isBits ? data : new Uint16Array(buffer, byteOffset, length);
+  return { name, dtype: type as DType, shape: dims, data: own } as unknown as Tensor;
 }
 
-function toRuntime({ dtype, data, shape }: Tensor): ort.Tensor {
-  if (dtype !== 'float16') return new onnxruntime.Tensor(dtype as 'float32', data as Float32Array, shape);
-  // the class would turn the bits into the array that the native side of this release cannot read
-  return { type: dtype, data, dims: shape, location: 'cpu' } as unknown as ort.Tensor;
-}
+const toRuntime = ({ dtype, data, shape }: Tensor): RuntimeTensor => ({
+  type: dtype,
+  data,
+  dims: shape,
+  location: 'cpu',
+});
 
 /** Throws `output_too_large` when the outputs of a run are together over the bound. */
 export function assertBounded(outputs: readonly Tensor[], bytesMax: number): void {
@@ -157,9 +172,9 @@ export function assertBounded(outputs: readonly Tensor[], bytesMax: number): voi
  */
 export async function openSession(file: GraphFile, options: SessionOptions): Promise<RuntimeSession> {
   const bytes = await readVerified(file);
-  let session: ort.InferenceSession;
+  const session = createLibrarySession();
   try {
-    session = await onnxruntime.InferenceSession.create(bytes, {
+    session.loadModel(bytes.buffer, bytes.byteOffset, bytes.byteLength, {
       intraOpNumThreads: options.threads,
       interOpNumThreads: 1,
       // the arena keeps what the largest request needed; measured no faster here
@@ -173,23 +188,33 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
     inputs: session.inputMetadata.map((meta) => toSpec(meta, 'input')),
     outputs: session.outputMetadata.map((meta) => toSpec(meta, 'output')),
   };
-  const outputNames = session.outputNames;
+  const outputNames = signature.outputs.map(({ name }) => name);
+  const all = fetchesOf(outputNames);
+
+  function runNow(inputs: readonly Tensor[], outputs = outputNames as readonly string[]): Tensor[] {
+    const feeds: Record<string, RuntimeTensor> = {};
+    for (const input of inputs) feeds[input.name] = toRuntime(input);
+    let result: Record<string, RuntimeTensor>;
+    try {
+      result = session.run(feeds, outputs === outputNames ? all : fetchesOf(outputs), {});
+    } catch (error) {
+      throw new AppError('inference_failed', `The runtime failed on this input: ${firstLine(error)}`);
+    }
+    const tensors = outputs.map((name) => fromRuntime(name, result[name] as RuntimeTensor));
+    assertBounded(tensors, options.outputBytesMax);
+    return tensors;
+  }
+
   return {
     signature,
     isUnbounded: UNBOUNDED_NODES.some((node) => bytes.includes(node)),
-    async run(inputs, outputs = outputNames) {
-      const feeds: Record<string, ort.Tensor> = {};
-      for (const input of inputs) feeds[input.name] = toRuntime(input);
-      let result: Awaited<ReturnType<typeof session.run>>;
-      try {
-        result = await session.run(feeds, outputs as string[]);
-      } catch (error) {
-        throw new AppError('inference_failed', `The runtime failed on this input: ${firstLine(error)}`);
-      }
-      const tensors = outputs.map((name) => fromRuntime(name, result[name] as ort.OnnxValue));
-      assertBounded(tensors, options.outputBytesMax);
-      return tensors;
+    runNow,
+    run: async (inputs, outputs) => runNow(inputs, outputs),
+    async close() {
+      session.dispose();
     },
-    close: () => session.release(),
   };
 }
+
+const fetchesOf = (names: readonly string[]): Record<string, null> =>
+  Object.fromEntries(names.map((name) => [name, null]));

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '@millrace/embedded';
 import { LaunchError } from '@millrace/embedded';
+import { followPipeline } from './lib/follow-pipeline.ts';
 import { bytes, duration } from './lib/format.ts';
 import type { Job, Pipeline, PublicApi } from './lib/public-api.ts';
 import { createPublicApi } from './lib/public-api.ts';
@@ -21,7 +22,6 @@ const MODEL = 'verichain';
 const POLL_MS = 200;
 /** Feedback and metrics travel over the bus; they are there within moments. */
 const METRICS_TIMEOUT_MS = 30_000;
-const BAR_WIDTH = 20;
 
 /** Carries one model through the platform; returns the summary to print. Throws what went wrong, in a sentence. */
 export async function runMainJob(context: MainJobContext): Promise<string> {
@@ -33,7 +33,7 @@ export async function runMainJob(context: MainJobContext): Promise<string> {
     model: { name: MODEL },
   });
   reporter.line(`Main job: pipeline ${submitted.id} (${epochs} epochs, ${samples} samples, seed ${seed})`);
-  const pipeline = await follow(call, submitted.id, reporter, signal);
+  const pipeline = await followPipeline(call, submitted.id, reporter, signal);
   if (pipeline.modelVersion === null || pipeline.trainingJobId === null) {
     throw new LaunchError('pipeline', 'ended without a model version');
   }
@@ -60,73 +60,6 @@ type ModelVersion = {
 };
 
 type Metrics = { count: number; avgLatency: number | null; accuracy: number | null };
-
-/** Shows each stage as it goes and returns the pipeline at its end. */
-async function follow(
-  call: PublicApi,
-  id: string,
-  reporter: Reporter,
-  signal: AbortSignal,
-): Promise<Pipeline> {
-  let since = performance.now();
-  let stage: Pipeline['stage'] = 'dataset';
-  for (;;) {
-    const pipeline = await call<Pipeline>('GET', `/v1/pipelines/${id}`);
-    if (pipeline.stage !== stage) {
-      reporter.part(stage, performance.now() - since, outcome(stage, pipeline));
-      since = performance.now();
-      stage = pipeline.stage;
-    }
-    if (pipeline.state === 'succeeded') return pipeline;
-    if (pipeline.state !== 'running') {
-      const { code, message } = pipeline.error ?? { code: pipeline.state, message: 'no reason given' };
-      throw new LaunchError(`stage ${pipeline.stage}`, `${message} (${code})`);
-    }
-    await showProgress(call, pipeline, reporter);
-    await sleep(POLL_MS, undefined, { signal });
-  }
-}
-
-function outcome(stage: Pipeline['stage'], pipeline: Pipeline): string {
-  if (stage === 'dataset' && pipeline.dataset !== null) {
-    return `${pipeline.dataset.isReused ? 'reused' : 'made'} ${pipeline.dataset.digest.slice(0, 12)}`;
-  }
-  return stage === 'register' && pipeline.modelVersion?.isReused === true
-    ? 'same modelDigest: version reused'
-    : '';
-}
-
-async function showProgress(call: PublicApi, pipeline: Pipeline, reporter: Reporter): Promise<void> {
-  const job = await currentJob(call, pipeline);
-  if (job?.progress === null || job?.progress === undefined) {
-    reporter.progress(`${pipeline.stage}: ${job?.status ?? 'on its way'}`, pipeline.stage);
-    return;
-  }
-  const { progress } = job;
-  const { epoch, epochs, step, totalSteps, metrics } = progress;
-  const share = totalSteps === 0 ? 0 : Math.min(1, step / totalSteps);
-  const bar = '█'.repeat(Math.round(share * BAR_WIDTH)).padEnd(BAR_WIDTH, '░');
-  const at = epoch === undefined || !epochs ? '' : ` epoch ${epoch}/${epochs}`;
-  const numbers = Object.entries(metrics)
-    .flatMap(([name, value]) => (value === null ? [] : [`${name} ${value.toFixed(3)}`]))
-    .join(' ');
-  reporter.progress(`${bar} ${progress.stage}${at} ${numbers}`.trimEnd(), `${progress.stage} ${epoch ?? ''}`);
-}
-
-/** The job that works for the present stage, if any. */
-async function currentJob(call: PublicApi, pipeline: Pipeline): Promise<Job | undefined> {
-  if (pipeline.stage === 'dataset') {
-    const running = await call<{ items: Job[] }>('GET', '/v1/datasets/ingest-jobs?limit=1');
-    return running.items[0];
-  }
-  if (pipeline.stage === 'train' && pipeline.trainingJobId !== null) {
-    return call<Job>('GET', `/v1/training/jobs/${pipeline.trainingJobId}`);
-  }
-  if (pipeline.stage === 'convert' && pipeline.conversionJobId !== null) {
-    return call<Job>('GET', `/v1/conversions/${pipeline.conversionJobId}`);
-  }
-  return undefined;
-}
 
 type Examples = { shape: number[]; examples: { label: number; group: string; source: string }[] };
 type Prediction = {

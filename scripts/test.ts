@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type EnvironmentName, REPOSITORY_ROOT } from '@millrace/embedded';
+import { type EnvironmentName, environmentsRoot, isTorchAtHand, REPOSITORY_ROOT } from '@millrace/embedded';
 import { startTestInfra, TEST_INFRA_VARIABLE } from '@millrace/testing';
 import { runScript } from './lib/command-line.ts';
 import { prepareEnvironments } from './lib/environments.ts';
@@ -32,6 +32,7 @@ async function main(): Promise<number> {
   const withJest = !args.includes('--python');
   const withPython = passed.length === 0 && !args.includes('--jest');
   const names: EnvironmentName[] = withPython ? ['training', 'conversion', 'dev'] : ['dev'];
+  if (withPython && (await isTorchAtHand(environmentsRoot(process.env), process.env))) names.push('torch');
   const environments = await prepareEnvironments(names, createReporter());
   mkdirSync(join(REPOSITORY_ROOT, '.millrace', 'coverage'), { recursive: true });
   const isRepeating = passed.length === 0 && !process.env.MILLRACE_TEST_LONG;

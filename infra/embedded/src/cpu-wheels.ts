@@ -1,5 +1,6 @@
-import { readdirSync } from 'node:fs';
-import type { Python } from './python.ts';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { findPython, type Python } from './python.ts';
 
 /** The part of an environment that is smaller where its own build for processors lies on disk. */
 export type CpuBuild = {
@@ -30,4 +31,12 @@ function wheelsIn(folder: string): string[] {
   } catch {
     return [];
   }
+}
+
+/**
+ * Whether the environment of PyTorch is there, or quick to make because its CPU build lies on disk; else making it
+ * fetches gigabytes. `root` is the folder of all environments.
+ */
+export async function isTorchAtHand(root: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  return existsSync(join(root, 'torch', 'bin', 'python')) || hasCpuWheel('torch', await findPython(env), env);
 }

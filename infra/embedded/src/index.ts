@@ -6,6 +6,7 @@ export {
   writeConnection,
 } from './connection.ts';
 export { INBOX_PREFIXES, type InfraCoordinates } from './coordinates.ts';
+export { isTorchAtHand } from './cpu-wheels.ts';
 export { type External, readExternal } from './external.ts';
 export { folderSize } from './folder-size.ts';
 export { environmentsRoot, type Home, homeRoot, openHome, REPOSITORY_ROOT } from './home.ts';

@@ -18,6 +18,7 @@ from millrace_training.digests import canonical_json, sha256_file
 from millrace_training.exported import Exported
 from millrace_training.spectra import preprocessing
 from millrace_training.spectra.architectures import tensor_names, with_tensor_names
+from millrace_training.spectra.files import Split
 from millrace_training.spectra.preprocessing import FittedStep
 from millrace_training.weights import weights_digest
 
@@ -27,6 +28,8 @@ FORMAT = 1
 WEIGHTS_FILE = 'model.safetensors'
 ARCHITECTURE_FILE = 'architecture.json'
 SAMPLES_FILE = 'samples.npz'
+LABELS_FILE = 'labels.txt'
+EXAMPLES_FILE = 'examples.json'
 INPUT_NAME, OUTPUT_NAME = 'spectrum', 'probabilities'
 
 
@@ -68,17 +71,28 @@ def named_weights(model: Model) -> dict[str, NDArray[Any]]:
 
 
 def export_model(
-    model: Model, folder: Path, spectra: NDArray[np.float32], outputs: NDArray[np.float32]
+    model: Model, folder: Path, samples: Split, outputs: NDArray[np.float32], examples: int
 ) -> Exported:
-    """Write the three files into `folder` (made if missing); equal models give equal bytes.
+    """Write every file of the model into `folder` (made if missing); equal models give equal bytes.
 
-    `spectra` [n, channels] raw counts and torch's `outputs` [n, classes] for them are the samples.
+    torch's `outputs` [n, classes] for the `samples` go with them; the first `examples` are also written as
+    JSON, for showing. `labels.txt` names the classes to whoever serves the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = named_weights(model)
     save_file(weights, folder / WEIGHTS_FILE)
     (folder / ARCHITECTURE_FILE).write_bytes(canonical_json(architecture(model)) + b'\n')
-    np.savez(folder / SAMPLES_FILE, inputs=spectra, outputs=outputs)
+    np.savez(folder / SAMPLES_FILE, inputs=samples.spectra, outputs=outputs)
+    (folder / LABELS_FILE).write_text('\n'.join(model.classes) + '\n', 'utf-8')
+    shown: list[dict[str, Any]] = [
+        {
+            'isotope': model.classes[int(samples.labels[row])],
+            'condition': str(samples.conditions[row]),
+            'spectrum': samples.spectra[row].tolist(),
+        }
+        for row in range(min(examples, len(samples)))
+    ]
+    (folder / EXAMPLES_FILE).write_bytes(canonical_json({'examples': shown}) + b'\n')
     sizes = {name: (folder / name).stat().st_size for name in (WEIGHTS_FILE, ARCHITECTURE_FILE, SAMPLES_FILE)}
     graphs = {'architectureDigest': sha256_file(folder / ARCHITECTURE_FILE)}
     return Exported(weights_digest(weights), graphs, sizes)

@@ -40,6 +40,9 @@ GENERATED = 'spectra'
 PARITY_SAMPLES = 32
 """Held-out spectra that travel with the model for the check after conversion."""
 
+EXAMPLES = 15
+"""Of them, those that are also written as JSON, for showing."""
+
 MAX_HIDDEN_LAYERS = 8
 
 
@@ -229,17 +232,21 @@ def evaluate(model: Model, data: SpectraDataset, report: Reporter) -> dict[str, 
 
 
 def export(model: Model, data: SpectraDataset, out_dir: Path) -> Exported:
-    """Write the model and held-out samples, the classes in turn, into `out_dir`."""
+    """Write the model and held-out samples, the classes in turn and the hardest first, into `out_dir`."""
     import numpy as np
 
     from millrace_training.pytorch.export import export_model
     from millrace_training.pytorch.loop import predict
 
-    labels = data.heldout.labels
-    ranks = np.array([int((labels[:row] == label).sum()) for row, label in enumerate(labels)])
-    chosen = np.lexsort((labels, ranks))[:PARITY_SAMPLES]
-    spectra = data.heldout.spectra[chosen]
-    return export_model(model, out_dir, spectra, predict(model.net, spectra))
+    labels, conditions = data.heldout.labels, data.heldout.conditions
+    ranks = np.empty(len(labels), np.int64)
+    # The longest name is that of the hardest condition: mixed and drifted.
+    hardest = np.argsort([-len(name) for name in conditions], kind='stable')
+    for label in range(len(data.classes)):
+        mine = hardest[labels[hardest] == label]
+        ranks[mine] = np.arange(len(mine))
+    samples = data.heldout.take(np.lexsort((labels, ranks))[:PARITY_SAMPLES])
+    return export_model(model, out_dir, samples, predict(model.net, samples.spectra), EXAMPLES)
 
 
 def write_report(

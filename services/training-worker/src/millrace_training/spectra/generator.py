@@ -80,8 +80,8 @@ class Templates:
         self._smeared: list[Array] = []
         for resolution in _RESOLUTIONS:
             smeared = detector.smear(stacked, resolution)
-            shares: Array = np.round(smeared / smeared.sum(axis=1, keepdims=True), _DECIMALS)
-            self._smeared.append(shares)
+            smeared /= smeared.sum(axis=1, keepdims=True)
+            self._smeared.append(smeared.round(_DECIMALS))
         self.edges = np.concatenate([[0.0], detector.GRID + detector.GRID_STEP_KEV / 2])
 
     def source(self, resolution: int, isotope: str, scatter: float) -> Array:

@@ -17,7 +17,7 @@ from scipy.signal import savgol_coeffs  # pyright: ignore[reportUnknownVariableT
 from . import steps as declared
 
 MIN_SCALE = 1e-6
-"""What a spectrum or a channel is divided by at least."""
+"""What a spectrum is divided by at least; a channel that deviates by less is not scaled."""
 
 Array = NDArray[np.float32]
 
@@ -98,7 +98,7 @@ def apply_step(fitted: FittedStep, x: Array) -> Array:
         case declared.Snip(iterations=iterations):
             return _snip(x, iterations)
         case declared.SquareRoot():
-            return np.sqrt(np.maximum(x, 0))
+            return np.sqrt(np.maximum(x, np.float32(0)))
         case declared.Normalise(method='max'):
             return x / np.maximum(x.max(axis=1, keepdims=True), np.float32(MIN_SCALE))
         case declared.Normalise():
@@ -124,7 +124,9 @@ def fit(declared_steps: Sequence[Any], spectra: Array) -> list[FittedStep]:
     for step in declared_steps:
         if isinstance(step, declared.Normalise) and step.method == 'standard':
             mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-            std = np.maximum(x.std(axis=0, dtype=np.float64), MIN_SCALE).astype(np.float32)
+            std = x.std(axis=0, dtype=np.float64)
+            # A channel that never changed in training must not blow up when it does later.
+            std = np.where(std < MIN_SCALE, 1.0, std).astype(np.float32)
             fitted.append(FittedStep(step, mean, std))
         else:
             fitted.append(FittedStep(step))

@@ -3,6 +3,12 @@ import { jobRoutes } from '@millrace/jobs';
 import type { HttpApp, HttpOptions } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
 import { datasetRoutes } from './datasets/dataset.routes.ts';
+import type { IngestRoutesOptions } from './ingestions/ingest.routes.ts';
+import { ingestRoutes } from './ingestions/ingest.routes.ts';
+import type { TrainingRoutesOptions } from './trainings/training.routes.ts';
+import { trainingRoutes } from './trainings/training.routes.ts';
+import type { DescriptionRoutesOptions } from './versions/description.routes.ts';
+import { descriptionRoutes } from './versions/description.routes.ts';
 import type { VersionRoutesOptions } from './versions/version.routes.ts';
 import { versionRoutes } from './versions/version.routes.ts';
 
@@ -11,6 +17,9 @@ const UPLOAD_TIMEOUT_MS = 60 * 60_000;
 
 export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
   VersionRoutesOptions &
+  IngestRoutesOptions &
+  DescriptionRoutesOptions &
+  TrainingRoutesOptions &
   Pick<JobRoutesOptions, 'jobs' | 'feed'>;
 
 /** The HTTP side of the datasets service; it does not listen yet. */
@@ -37,5 +46,8 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   );
   await app.register(datasetRoutes(deps));
   await app.register(versionRoutes(deps));
+  await app.register(ingestRoutes(deps));
+  await app.register(descriptionRoutes(deps));
+  await app.register(trainingRoutes(deps));
   return app;
 }

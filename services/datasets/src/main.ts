@@ -9,7 +9,10 @@ import { blobKey, storageOf } from '@millrace/storage';
 import { buildApp } from './app.ts';
 import { ConfigSchema } from './config.ts';
 import { createDatasetRepository } from './datasets/dataset.repository.ts';
-import { busTables, datasetTables, jobTables } from './schema.ts';
+import { createIngestService } from './ingestions/ingest.service.ts';
+import { busTables, datasetTables, jobTables, versionTrainings } from './schema.ts';
+import { startTrainingConsumers } from './trainings/training.consumer.ts';
+import { createTrainingRepository } from './trainings/training.repository.ts';
 import { startVersionConsumer } from './versions/version.consumer.ts';
 import { serveVersions } from './versions/version.rpc.ts';
 import { createVersionService } from './versions/version.service.ts';
@@ -33,6 +36,13 @@ await startService({
       jobs: () => jobs,
       quotaOf: auth.quotaOf,
     });
+    const ingestions = createIngestService({
+      database,
+      datasets,
+      jobs: () => jobs,
+      assertRoom: (tx, tenant) => versions.assertRoom(tx, tenant, 1),
+    });
+    const trainings = createTrainingRepository(versionTrainings);
     const events = IngestJobEvents;
     const jobs: JobService = createJobService({
       service,
@@ -61,6 +71,7 @@ await startService({
       pools: ['cpu', 'torch', 'analysis'],
     });
     const consumer = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
+    const lineage = startTrainingConsumers({ bus, database, tables: busTables, trainings });
     const rpc = serveVersions({ bus, database, datasets });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'datasets' });
     const ofJobs = jobRecords(database, jobTables, 'ingest');
@@ -85,15 +96,25 @@ await startService({
       database,
       datasets,
       versions,
+      ingestions,
+      trainings,
       jobs,
       feed: runtime.feed,
       storeBlob: (file) => storage.putBlob(file),
+      readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
       presign: (sha256) => storage.presignGet(blobKey(sha256)),
     });
     return {
       app,
       async close() {
-        await Promise.all([consumer.stop(), rpc.stop(), digests.stop(), records.stop(), runtime.stop()]);
+        await Promise.all([
+          consumer.stop(),
+          ...lineage.map((one) => one.stop()),
+          rpc.stop(),
+          digests.stop(),
+          records.stop(),
+          runtime.stop(),
+        ]);
         storage.close();
       },
     };

@@ -2,6 +2,7 @@ import { createBusTables } from '@millrace/bus/tables';
 import { createJobTables } from '@millrace/jobs/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
 import { createDatasetTables } from './datasets/dataset.table.ts';
+import { createTrainingTable } from './trainings/training.table.ts';
 
 export const datasetsSchema = pgSchema('datasets');
 
@@ -14,3 +15,5 @@ export const { jobs, jobLogs, workers } = jobTables;
 
 export const datasetTables = createDatasetTables(datasetsSchema);
 export const { datasets, datasetVersions, versionRequests } = datasetTables;
+
+export const versionTrainings = createTrainingTable(datasetsSchema);

@@ -20,7 +20,10 @@ import { blobKey, createStorage } from '@millrace/storage';
 import { createTestBucket, createTestDatabase, eventually, startNats } from '@millrace/testing';
 import { buildApp } from '../src/app.ts';
 import { createDatasetRepository } from '../src/datasets/dataset.repository.ts';
-import { busTables, datasetTables, jobTables } from '../src/schema.ts';
+import { createIngestService } from '../src/ingestions/ingest.service.ts';
+import { busTables, datasetTables, jobTables, versionTrainings } from '../src/schema.ts';
+import { startTrainingConsumers } from '../src/trainings/training.consumer.ts';
+import { createTrainingRepository } from '../src/trainings/training.repository.ts';
 import { startVersionConsumer } from '../src/versions/version.consumer.ts';
 import { resolveMethod, serveVersions } from '../src/versions/version.rpc.ts';
 import { createVersionService } from '../src/versions/version.service.ts';
@@ -66,6 +69,13 @@ async function startService() {
   const storage = createStorage(bucket);
   const datasets = createDatasetRepository(datasetTables);
   const versions = createVersionService({ database, datasets, outbox, recipes, jobs: () => jobs });
+  const ingestions = createIngestService({
+    database,
+    datasets,
+    jobs: () => jobs,
+    assertRoom: async () => undefined,
+  });
+  const trainings = createTrainingRepository(versionTrainings);
   const jobs: JobService = createJobService({
     service: 'datasets',
     kind: 'ingest',
@@ -81,9 +91,10 @@ async function startService() {
     busTables,
     jobs,
     events: IngestJobEvents,
-    pools: ['cpu'],
+    pools: ['cpu', 'analysis'],
   });
   const consumer: Pull = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
+  const lineage = startTrainingConsumers({ bus, database, tables: busTables, trainings });
   const rpc = serveVersions({ bus, database, datasets });
   const app: HttpApp = await buildApp({
     logger,
@@ -93,9 +104,12 @@ async function startService() {
     database,
     datasets,
     versions,
+    ingestions,
+    trainings,
     jobs,
     feed: runtime.feed,
     storeBlob: (file) => storage.putBlob(file),
+    readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
     presign: (sha256) => storage.presignGet(blobKey(sha256)),
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
@@ -110,7 +124,7 @@ async function startService() {
     origin: `http://127.0.0.1:${port}`,
     async stop() {
       await app.close();
-      await Promise.all([consumer.stop(), rpc.stop(), runtime.stop()]);
+      await Promise.all([consumer.stop(), ...lineage.map((one) => one.stop()), rpc.stop(), runtime.stop()]);
       await relay.stop();
       await bus.close();
       await database.close();

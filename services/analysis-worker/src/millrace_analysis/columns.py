@@ -1,3 +1,7 @@
+# pyright: reportAttributeAccessIssue=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """The few types that a dataset's columns have, and how values become one of them."""
 
 from __future__ import annotations

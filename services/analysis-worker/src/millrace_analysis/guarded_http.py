@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -96,7 +96,7 @@ class GuardedHttp:
         self._pool.close()
 
     @contextmanager
-    def get(self, url: str) -> Iterator[httpcore.Response]:
+    def get(self, url: str) -> Generator[httpcore.Response]:
         """The answer with status 200 after at most `redirectsMax` redirects.
 
         Raises IngestError `url_not_allowed`, `source_not_found`, `source_unavailable`.

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """A 64-bit digest of each row, by columns: equal rows have equal digests, on every machine."""
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class S3Credentials(_Entry):
     endpoint: str | None = None
     region: str = 'us-east-1'
     accessKeyId: str | None = None
-    secretAccessKey: str | None = Field(None, repr=False)
+    secretAccessKey: str | None = Field(default=None, repr=False)
 
 
 class GcsCredentials(_Entry):
@@ -40,7 +40,7 @@ class GcsCredentials(_Entry):
 
     type: Literal['gs']
     endpoint: str | None = None
-    token: str = Field('anon', repr=False)
+    token: str = Field(default='anon', repr=False)
     project: str | None = None
 
 
@@ -56,7 +56,7 @@ class HuggingFaceCredentials(_Entry):
 
     type: Literal['hugging_face']
     endpoint: str = 'https://huggingface.co'
-    token: str | None = Field(None, repr=False)
+    token: str | None = Field(default=None, repr=False)
 
 
 Credentials = Annotated[
@@ -73,7 +73,7 @@ class OperatorFile(BaseModel):
     networks: list[str] = Field(default_factory=list[str])
     """Private networks that HTTP sources may be in, such as 10.2.0.0/16 or 127.0.0.1/32."""
     credentials: dict[str, Credentials] = Field(default_factory=dict[str, Credentials])
-    limits: Limits = Field(default_factory=Limits)
+    limits: Limits = Limits()
 
     @field_validator('networks')
     @classmethod
@@ -87,7 +87,7 @@ class OperatorFile(BaseModel):
         wanted = name or f'default-{kind}'
         entry = self.credentials.get(wanted)
         if entry is None and kind == 'hugging_face' and name is None:
-            return HuggingFaceCredentials(type='hugging_face')
+            return HuggingFaceCredentials(type='hugging_face', token=None)
         # One sentence for all refusals, so that nobody learns the names that others may use.
         refusal = (
             f"The credentials '{wanted}' of type {kind} are not there or not for this bucket and tenant."

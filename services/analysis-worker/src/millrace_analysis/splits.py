@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """Which rows train, validate and test: by the digest of the row and a seed, class by class."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """First pass: the rows of all files, in the types of the dataset, in one Arrow file on disk."""
 
 from __future__ import annotations

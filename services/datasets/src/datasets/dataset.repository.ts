@@ -1,4 +1,4 @@
-import type { ArtifactRef, WireError } from '@millrace/contracts';
+import type { ArtifactRef, QualityPolicy, WireError } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import { and, desc, eq, lt, ne, or, sql } from 'drizzle-orm';
 import type { DatasetRow, DatasetTables, VersionRow, VersionSource } from './dataset.table.ts';
@@ -140,6 +140,30 @@ export function createDatasetRepository({ datasets, datasetVersions, versionRequ
         .returning();
       return row;
     },
+
+    /** An ingestion whose data the policy refuses: failed, with its report and no digest. */
+    async markRejected(
+      tx: Executor,
+      versionId: string,
+      rejected: { error: WireError; files: ArtifactRef[]; sizeBytes: number; meta: Record<string, unknown> },
+    ): Promise<VersionRow | undefined> {
+      const [row] = await tx
+        .update(datasetVersions)
+        .set({ ...rejected, state: 'failed' })
+        .where(and(eq(datasetVersions.id, versionId), eq(datasetVersions.state, 'pending')))
+        .returning();
+      return row;
+    },
+
+    /** The source of a version was read once more: an equal request makes a new version. */
+    retireSource: (tx: Executor, versionId: string) =>
+      tx
+        .update(datasetVersions)
+        .set({ sourceSha256: sql`${datasetVersions.sourceSha256} || '@' || ${versionId}::text` })
+        .where(eq(datasetVersions.id, versionId)),
+
+    setQuality: (tx: Executor, datasetId: string, quality: QualityPolicy) =>
+      tx.update(datasets).set({ quality }).where(eq(datasets.id, datasetId)).returning(),
 
     async findVersion(
       db: Executor,

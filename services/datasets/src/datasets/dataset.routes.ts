@@ -1,4 +1,4 @@
-import { AppError, Name, newId, Uuid } from '@millrace/contracts';
+import { AppError, Name, newId, QualityPolicy, Uuid } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { HttpApp } from '@millrace/service-kit';
 import { decodeCursor, pageOf, pageQuery, toPage } from '@millrace/service-kit';
@@ -75,6 +75,29 @@ export function datasetRoutes({
           (row) => ({ createdAt: row.createdAt.toISOString(), id: row.id }),
           toDatasetView,
         );
+      },
+    );
+
+    app.put(
+      '/v1/datasets/:datasetId/quality-policy',
+      {
+        config: { scope: 'data:write' },
+        schema: {
+          operationId: 'setDatasetQualityPolicy',
+          tags,
+          params: Type.Object({ datasetId: Uuid }),
+          body: QualityPolicy,
+          response: { 200: DatasetView },
+        },
+      },
+      async (request) => {
+        const { datasetId } = request.params;
+        const [row] = await database.transaction(async (tx) => {
+          const found = await datasets.find(tx, request.principal.tenant, datasetId);
+          return found === undefined ? [] : datasets.setQuality(tx, datasetId, request.body);
+        });
+        if (row === undefined) throw new AppError('dataset_not_found', `There is no dataset ${datasetId}.`);
+        return toDatasetView(row);
       },
     );
 

@@ -1,4 +1,4 @@
-import type { ArtifactRef, WireError } from '@millrace/contracts';
+import type { ArtifactRef, IngestOptions, IngestSource, QualityPolicy, WireError } from '@millrace/contracts';
 import { sql } from 'drizzle-orm';
 import type { PgSchema } from 'drizzle-orm/pg-core';
 import {
@@ -16,7 +16,8 @@ import {
 /** Where the files of a version come from. */
 export type VersionSource =
   | { type: 'generator'; recipe: string; recipeVersion: string; params: Record<string, unknown> }
-  | { type: 'upload' };
+  | { type: 'upload' }
+  | { type: 'ingest'; source: IngestSource; options: IngestOptions };
 
 /** Datasets and their immutable versions. */
 export function createDatasetTables<Name extends string>(schema: PgSchema<Name>) {
@@ -27,6 +28,8 @@ export function createDatasetTables<Name extends string>(schema: PgSchema<Name>)
       tenant: text().notNull().default('default'),
       name: text().notNull(),
       description: text().notNull().default(''),
+      /** What is done about findings of an ingestion that says nothing else. */
+      quality: jsonb().$type<QualityPolicy>().notNull().default({}),
       createdAt: timestamp('created_at', { withTimezone: true }).notNull().defaultNow(),
     },
     (table) => [uniqueIndex('datasets_name').on(table.tenant, table.name)],

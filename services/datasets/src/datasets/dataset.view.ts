@@ -1,4 +1,12 @@
-import { ArtifactRef, JsonObject, Sha256, Timestamp, Uuid, WireError } from '@millrace/contracts';
+import {
+  ArtifactRef,
+  JsonObject,
+  QualityPolicy,
+  Sha256,
+  Timestamp,
+  Uuid,
+  WireError,
+} from '@millrace/contracts';
 import type { Static } from 'typebox';
 import Type from 'typebox';
 import type { DatasetRow, VersionRow } from './dataset.table.ts';
@@ -7,6 +15,7 @@ export const DatasetView = Type.Object({
   id: Uuid,
   name: Type.String(),
   description: Type.String(),
+  quality: QualityPolicy,
   createdAt: Timestamp,
 });
 export type DatasetView = Static<typeof DatasetView>;
@@ -29,7 +38,13 @@ export const DatasetVersionView = Type.Object({
 export type DatasetVersionView = Static<typeof DatasetVersionView>;
 
 export function toDatasetView(row: DatasetRow): DatasetView {
-  return { id: row.id, name: row.name, description: row.description, createdAt: row.createdAt.toISOString() };
+  return {
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    quality: row.quality,
+    createdAt: row.createdAt.toISOString(),
+  };
 }
 
 export function toVersionView(row: VersionRow): DatasetVersionView {

@@ -86,6 +86,15 @@ export function createVersionService(options: VersionServiceOptions) {
     return found;
   }
 
+  async function tellFailed(tx: Executor, failed: VersionRow, error: WireError, tenant: string) {
+    const requests = await datasets.requests(tx, failed.id);
+    for (const requestId of requests.length === 0 ? [undefined] : requests) {
+      const { datasetId, id: versionId } = failed;
+      const data = { datasetId, versionId, error, ...(requestId === undefined ? {} : { requestId }) };
+      await outbox.append(tx, DatasetVersionFailed, versionId, data, { tenant });
+    }
+  }
+
   /** A version that is just made is counted; one that a job will make is refused where nothing more fits already. */
   async function assertRoom(tx: Executor, tenant: string, more = 0): Promise<void> {
     await assertQuota(options.quotaOf?.(tenant) ?? {}, 'datasetBytes', more, async () => {
@@ -105,6 +114,7 @@ export function createVersionService(options: VersionServiceOptions) {
 
   return {
     assertName,
+    assertRoom,
 
     /** A version made by a recipe's generator: an equal one that is ready or on its way is given back. */
     async generate(
@@ -183,7 +193,20 @@ export function createVersionService(options: VersionServiceOptions) {
     /** Hook of the ingest job: its files are the version. */
     async onJobSucceeded(tx: Executor, job: JobRow, result: JobResult): Promise<void> {
       const version = await datasets.findVersionByJob(tx, job.id);
-      if (version !== undefined) await ready(tx, version.id, result.files, result.meta);
+      if (version === undefined) return;
+      const { rejected } = result.meta;
+      if (typeof rejected !== 'string') {
+        await ready(tx, version.id, result.files, result.meta);
+        return;
+      }
+      const error = { code: 'dataset_rejected', message: rejected };
+      const failed = await datasets.markRejected(tx, version.id, {
+        error,
+        files: result.files,
+        sizeBytes: result.files.reduce((sum, file) => sum + file.sizeBytes, 0),
+        meta: result.meta,
+      });
+      if (failed !== undefined) await tellFailed(tx, failed, error, job.tenant);
     },
 
     /** Hook of the ingest job: everybody who waits learns the reason. */
@@ -192,21 +215,7 @@ export function createVersionService(options: VersionServiceOptions) {
       if (version === undefined) return;
       const failed = await datasets.markFailed(tx, version.id, error);
       if (failed === undefined) return;
-      const requests = await datasets.requests(tx, failed.id);
-      for (const requestId of requests.length === 0 ? [undefined] : requests) {
-        await outbox.append(
-          tx,
-          DatasetVersionFailed,
-          failed.id,
-          {
-            datasetId: failed.datasetId,
-            versionId: failed.id,
-            error,
-            ...(requestId === undefined ? {} : { requestId }),
-          },
-          { tenant: job.tenant },
-        );
-      }
+      await tellFailed(tx, failed, error, job.tenant);
     },
   };
 }

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """CSV: UTF-8 with or without a byte order mark, any newlines, quotes by RFC 4180, one header."""
 
 from __future__ import annotations

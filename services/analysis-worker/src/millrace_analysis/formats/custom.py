@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """Formats of the operator's own: an installed package names a reader in the group `millrace.readers`."""
 
 from __future__ import annotations

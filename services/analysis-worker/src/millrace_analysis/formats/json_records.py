@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """JSON documents that are lists of records, and JSON lines; a record is an object."""
 
 from __future__ import annotations

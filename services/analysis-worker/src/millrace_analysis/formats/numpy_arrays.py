@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """NPY and NPZ: arrays whose first dimension counts the rows; nothing is unpickled."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """What every reader is given and gives."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """The quality report as a page that needs nothing else: no script, no address, every text escaped."""
 
 from __future__ import annotations
@@ -67,7 +70,8 @@ def _classes(classes: dict[str, int]) -> str:
 
 
 def _columns(columns: list[dict[str, Any]]) -> str:
-    lines = ['<table><tr>' + ''.join(f'<th>{head}</th>' for head in _HEADS) + '</tr>']
+    heads = ''.join(f'<th>{head}</th>' for head in _HEADS)
+    lines = [f'<table><tr>{heads}</tr>']
     for column in columns:
         kind = f'{column["type"]}[{column["size"]}]' if 'size' in column else column['type']
         cells = [

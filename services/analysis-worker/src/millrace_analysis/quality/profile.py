@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# Arrow, h5py and fsspec come without types.
 """Second pass: statistics of every column, digests of every row, and an even sample."""
 
 from __future__ import annotations

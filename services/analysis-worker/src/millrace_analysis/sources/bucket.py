@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """The objects below a prefix of S3, Google Cloud Storage or Azure Blob Storage."""
 
 from __future__ import annotations

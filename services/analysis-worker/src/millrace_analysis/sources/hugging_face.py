@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 """A data set of a Hugging Face hub, by the hub's own clients: `datasets` finds the files of a split,
 `huggingface_hub` brings them. Nothing of the repository is run.
 """

@@ -45,7 +45,12 @@ def csv_text(newline: str = '\n') -> str:
 
 def records() -> list[dict[str, object]]:
     return [
-        {'energy': ENERGY[row], 'counts': COUNTS[row], 'isotope': ISOTOPE[row], 'spectrum': SPECTRUM[row].tolist()}
+        {
+            'energy': ENERGY[row],
+            'counts': COUNTS[row],
+            'isotope': ISOTOPE[row],
+            'spectrum': SPECTRUM[row].tolist(),
+        }
         for row in range(ROWS)
     ]
 
@@ -100,7 +105,9 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object], dict[str, object]]] = {
     'parquet': ('a.parquet', lambda path: pq.write_table(TABLE, path), {}),
     'parquet with a dictionary': (
         'a.parquet',
-        lambda path: pq.write_table(TABLE.set_column(2, 'isotope', TABLE['isotope'].dictionary_encode()), path),
+        lambda path: pq.write_table(
+            TABLE.set_column(2, 'isotope', TABLE['isotope'].dictionary_encode()), path
+        ),
         {},
     ),
 }
@@ -200,7 +207,9 @@ cell = st.text(alphabet=st.characters(exclude_characters='\x00\r', codec='utf-8'
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(cell, st.integers(-(2**53), 2**53)), min_size=1, max_size=20))
-def test_texts_and_numbers_survive_csv(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]) -> None:
+def test_texts_and_numbers_survive_csv(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]
+) -> None:
     bench = Bench(tmp_path_factory.mktemp('csv'))
     quoted = [f'"{text.replace(chr(34), chr(34) * 2)}",{number}' for text, number in rows]
     bench.write('a.csv', 'text,number\n' + '\n'.join(quoted) + '\n')

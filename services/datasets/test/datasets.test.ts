@@ -33,6 +33,8 @@ const recipes = createRecipeCatalog([
     name: 'counting',
     version: '1',
     title: 'Counts.',
+    framework: 'tensorflow',
+    pool: 'cpu',
     params: { type: 'object' },
     defaults: {},
     dataset: {

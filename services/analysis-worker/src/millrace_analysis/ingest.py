@@ -76,11 +76,11 @@ def _judge(
     check_rows(spool, profile, options, findings, lambda rows: tell('check', rows))
     check_duplicates(profile, findings)
     kept = findings.kept(spool.rows)
-    if not kept.any():
-        raise IngestError('dataset_unusable', 'The policy drops every row of the source.')
     if options.target is not None:
         check_classes(profile, options.target, kept, findings)
         check_leaks(profile, options.target, findings)
+    if not kept.any():
+        raise IngestError('dataset_unusable', 'The policy drops every row of the source.')
     is_rejected = bool(findings.rejections())
     verdict = 'rejected' if is_rejected else 'accepted'
     report = build_report(profile, findings, names, kept, options.target, verdict)

@@ -74,7 +74,7 @@ def _write(
     with pa.OSFile(str(path), 'wb') as sink, pa.ipc.new_file(sink, schema_of(columns.items())) as writer:
         for piece in table.pieces(kinds, mixed, findings.add_line if leaves_out else None):
             places.add(rows, piece.file, piece.first_row)
-            batch = _columns(piece, table, kinds, is_final, findings, rows)
+            batch = _columns(piece, kinds, is_final, findings, rows)
             arrays = [_stack(batch, vectors[name]) if name in vectors else batch[name] for name in columns]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema_of(columns.items())))
             rows += piece.batch.num_rows
@@ -88,7 +88,6 @@ def _write(
 
 def _columns(
     piece: Piece,
-    table: SourceTable,
     kinds: dict[str, ColumnKind],
     is_final: bool,
     findings: Findings,
@@ -96,20 +95,13 @@ def _columns(
 ) -> dict[str, pa.Array]:
     """The columns of a batch in their kinds; what does not fit is null and a finding."""
     batch = piece.batch
-    file = table.names[piece.file]
     strange = [name for name in batch.schema.names if name not in kinds]
     if strange:
-        if table.is_open and not is_final:
-            raise _Widens
-        raise IngestError(
-            'schema_mismatch', f"{file} has the column '{strange[0]}', which the first has not."
-        )
+        raise _Widens
     result: dict[str, pa.Array] = {}
     for name, kind in kinds.items():
         place = batch.schema.get_field_index(name)
         if place < 0:
-            if not table.is_open:
-                raise IngestError('schema_mismatch', f"{file} lacks the column '{name}' of the first file.")
             result[name] = pa.nulls(batch.num_rows, kind.arrow())
             continue
         values = batch.column(place)

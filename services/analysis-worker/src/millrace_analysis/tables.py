@@ -67,6 +67,7 @@ class SourceTable:
                 target = scratch / f'expanded-{number}'
                 file = StagedFile(file.name, expand(file.path, compression, target, limits, file.name))
             self._files.append((file, found))
+        self._columns: tuple[str, frozenset[str]] | None = None
         self.is_open = any(found in _OPEN_FORMATS for _, found in self._files)
 
     def guess(self) -> dict[str, ColumnKind]:
@@ -131,8 +132,21 @@ class SourceTable:
         )
         row = 1
         for batch in READERS[found](reading):
+            if not self.is_open:
+                self._assert_same_columns(file.name, batch.schema.names)
             yield Piece(number, row, batch)
             row += batch.num_rows
+
+    def _assert_same_columns(self, file: str, names: list[str]) -> None:
+        if not self._columns:
+            self._columns = (file, frozenset(names))
+        first, known = self._columns
+        odd = sorted(known.symmetric_difference(names))
+        if odd:
+            lacking, having = (file, first) if odd[0] in known else (first, file)
+            raise IngestError(
+                'schema_mismatch', f"{lacking} lacks the column '{odd[0]}', which {having} has."
+            )
 
     def _note(self, batch: pa.RecordBatch, seen: dict[str, _Seen]) -> None:
         for name, values in zip(batch.schema.names, batch.columns, strict=True):

@@ -35,12 +35,16 @@ def read_csv(reading: Reading) -> Iterator[pa.RecordBatch]:
         if reading.all_text or name in reading.as_text or name in reading.kinds
     }
 
+    ragged: list[str] = []
+
     def on_invalid(row: arrow_csv.InvalidRow) -> str:
         # Blank lines are no rows; the header is line 1.
         number = (row.number or 2) - 1
         reason = f'{row.actual_columns} values where the header has {row.expected_columns}'
         if reading.on_ragged is None:
-            raise IngestError('malformed_data', f'{reading.name}, row {number}: {reason}.')
+            # An exception from here would be lost inside the parser.
+            ragged.append(f'{reading.name}, row {number}: {reason}.')
+            return 'error'
         reading.on_ragged(number, reason)
         return 'skip'
 
@@ -66,6 +70,10 @@ def read_csv(reading: Reading) -> Iterator[pa.RecordBatch]:
                     yield batch
     except pa.ArrowInvalid as error:
         text = str(error)
+        if ragged:
+            raise IngestError('malformed_data', ragged[0]) from error
+        if 'invalid UTF8' in text:
+            raise IngestError('malformed_data', f'{reading.name} is not UTF-8; save it as UTF-8.') from error
         if 'conversion error' in text.lower():
             raise Misfit(text) from error
         if 'Empty CSV file' in text:

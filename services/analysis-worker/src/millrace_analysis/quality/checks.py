@@ -112,17 +112,12 @@ def check_duplicates(profile: Profile, findings: Findings) -> None:
 
 def check_classes(profile: Profile, target: str, kept: np.ndarray[Any, Any], findings: Findings) -> None:
     """Raises `dataset_unusable` for a target without a value, or with one class only."""
-    column = profile.columns[target]
-    if not kept.any():
-        raise IngestError('dataset_unusable', 'The policy drops every row; see the findings of the report.')
-    if profile.codes is None or profile.classes is None:
-        if column.missing == len(kept):
-            raise IngestError('dataset_unusable', f"The target '{target}' has no value in any row.")
+    if profile.columns[target].missing == len(kept):
+        raise IngestError('dataset_unusable', f"The target '{target}' has no value in any row.")
+    if profile.codes is None or profile.classes is None or not kept.any():
         return
     counts = np.bincount(profile.codes[kept] + 1, minlength=len(profile.classes) + 1)[1:]
     present = int((counts > 0).sum())
-    if present == 0:
-        raise IngestError('dataset_unusable', f"The target '{target}' has no value in any row.")
     if present == 1:
         only = profile.classes[int(np.argmax(counts))]
         raise IngestError('dataset_unusable', f"The target '{target}' has one class only: '{only}'.")

@@ -75,7 +75,8 @@ def _columns(columns: list[dict[str, Any]]) -> str:
     for column in columns:
         kind = f'{column["type"]}[{column["size"]}]' if 'size' in column else column['type']
         cells = [
-            f'<td>{escape(column["name"])}</td><td>{escape(kind)}</td><td class="n">{column["missing"]:,}</td>'
+            f'<td>{escape(column["name"])}</td><td>{escape(kind)}</td>'
+            f'<td class="n">{column["missing"]:,}</td>'
         ]
         for name in _HEADS[3:]:
             value = column.get(name, column.get(f'sum{name.capitalize()}'))

@@ -121,7 +121,7 @@ def make_profile(spool: Spool, target: str | None, on_rows: Callable[[int], None
                 column.sample.extend(values.take(pa.array(chosen)).to_pylist())
                 continue
             column.missing += int(np.isnan(numbers).sum())
-            column.add(numbers if not column.missing else numbers[np.isfinite(numbers)])
+            column.add(numbers[np.isfinite(numbers)])
             column.sample.extend(numbers[chosen].tolist())
         if classes is not None and target is not None:
             classes.add(batch.column(target))

@@ -6,6 +6,7 @@ import { approvalsCommand } from './commands/approvals.ts';
 import { approvedCommand } from './commands/approved.ts';
 import { auditCommand } from './commands/audit.ts';
 import { batchCommand } from './commands/batch.ts';
+import { convertCommand } from './commands/convert.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
@@ -39,6 +40,7 @@ const commands: readonly Command[] = [
   rolloutsCommand,
   uploadCommand,
   importCommand,
+  convertCommand,
   exportCommand,
   approvalsCommand,
   approvedCommand,

@@ -1,4 +1,11 @@
-import type { ArtifactRef, Stage, WireError, WorkerPool } from '@millrace/contracts';
+import type {
+  ArtifactRef,
+  GraphOptions,
+  Quantization,
+  Stage,
+  WireError,
+  WorkerPool,
+} from '@millrace/contracts';
 
 /** Some items and where the next ones begin; `nextCursor` is null on the last page. */
 export type Page<T> = { items: T[]; nextCursor: string | null };
@@ -32,11 +39,20 @@ export type TrainingRequest = {
 };
 /** A conversion of files that the platform has. */
 export type ConversionRequest = {
-  source: { trainingJobId?: string; files: ArtifactRef[] };
+  source: {
+    trainingJobId?: string;
+    /** What the files are; a SavedModel unless given. */
+    format?: 'saved_model' | 'keras' | 'tfjs_graph' | 'weights';
+    files: ArtifactRef[];
+  };
   opset?: number;
   tag?: string;
   signature?: string;
   tolerance?: number;
+  /** How a graph is built of weights. */
+  graph?: GraphOptions;
+  /** What the model is reduced to. */
+  quantization?: Quantization;
 };
 
 /** What a pipeline should make: data by the recipe, a trained model, its ONNX form, a version that is served. */
@@ -45,7 +61,12 @@ export type PipelineRequest = {
   params?: Record<string, unknown>;
   pool?: WorkerPool;
   model: { name: string; version?: string };
-  conversion?: { opset?: number; tolerance?: number };
+  conversion?: {
+    opset?: number;
+    tolerance?: number;
+    /** `target` is the column of the truth in the dataset. */
+    quantization?: Pick<Quantization, 'mode' | 'agreementMin'> & { target?: string };
+  };
 };
 export type Pipeline = {
   id: string;

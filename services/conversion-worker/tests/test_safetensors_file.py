@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy as library
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from millrace_conversion import safetensors_file as reader
@@ -32,6 +32,7 @@ def entry(begin: int, end: int, shape: list[Any] | None = None, dtype: Any = 'U8
     return {'dtype': dtype, 'shape': [end - begin] if shape is None else shape, 'data_offsets': [begin, end]}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=20).filter(lambda name: name != '__metadata__'), VALUES, min_size=1
@@ -103,6 +104,7 @@ def _library_accepts(data: bytes) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_changed_file_is_read_as_the_library_reads_it_or_refused(draw: st.DataObject) -> None:
     """Never another exception, and nothing that the format's own library refuses."""
@@ -121,6 +123,7 @@ def test_a_changed_file_is_read_as_the_library_reads_it_or_refused(draw: st.Data
         assert _library_accepts(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_header_is_read_or_refused(text: bytes) -> None:
     for data in (text, file_of(b'{' + text)):

@@ -1,133 +1,22 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Bus } from '@millrace/bus';
-import { connectBus } from '@millrace/bus';
 import type { ArtifactRef, JobView } from '@millrace/contracts';
 import { newId, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
 import { createDatabase } from '@millrace/database';
-import { environmentsRoot } from '@millrace/embedded';
-import { generateKeyPair, sha256Hex } from '@millrace/integrity';
-import type { Storage } from '@millrace/storage';
-import { createStorage } from '@millrace/storage';
-import type { PrivateNats, ServiceProcess, TestBucket, TestDatabase, TestProcess } from '@millrace/testing';
-import {
-  createTestBucket,
-  createTestDatabase,
-  eventually,
-  startNats,
-  startServiceProcess,
-  startTestProcess,
-} from '@millrace/testing';
+import { sha256Hex } from '@millrace/integrity';
+import { eventually } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
+import type { ConverterStack } from './support/converter-stack.ts';
+import { JOB_TIMEOUT_MS, startConverterStack } from './support/converter-stack.ts';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const FIXTURES = join(ROOT, 'services/conversion-worker/tests/fixtures');
-const quiet = {
-  warn: () => undefined,
-  info: () => undefined,
-  error: () => undefined,
-  debug: () => undefined,
-};
-const JOB_TIMEOUT_MS = 60_000;
-
-let folder: string;
-let nats: PrivateNats;
-let database: TestDatabase;
-let bucket: TestBucket;
-let storage: Storage;
-let bus: Bus;
-let converter: ServiceProcess;
-let worker: TestProcess;
+let stack: ConverterStack;
+let { bus, converter, database, storage, worker, source, post, job, ended } = {} as ConverterStack;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'millrace-converter-test-'));
-  [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
-  storage = createStorage(bucket);
-  bus = await connectBus({
-    url: nats.servicesUrl,
-    name: 'test',
-    inboxPrefix: '_INBOX_services',
-    logger: quiet,
-  });
-  const keyFile = join(folder, 'gateway.pub.pem');
-  writeFileSync(keyFile, generateKeyPair().publicKeyPem);
-  const s3 = {
-    MILLRACE_S3_ENDPOINT: bucket.endpoint,
-    MILLRACE_S3_REGION: bucket.region,
-    MILLRACE_S3_BUCKET: bucket.bucket,
-    MILLRACE_S3_ACCESS_KEY_ID: bucket.accessKeyId,
-    MILLRACE_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
-  };
-  converter = await startServiceProcess('converter', {
-    ...s3,
-    MILLRACE_DATABASE_URL: database.url,
-    MILLRACE_NATS_URL: nats.servicesUrl,
-    MILLRACE_AUTH_MODE: 'local',
-    MILLRACE_AUTH_PUBLIC_KEY_FILE: keyFile,
-  });
-  worker = await startTestProcess({
-    name: 'conversion-worker',
-    command: join(environmentsRoot(process.env), 'conversion/bin/python'),
-    args: ['-m', 'millrace_conversion.worker'],
-    env: {
-      ...s3,
-      PYTHONPATH: [join(ROOT, 'libs/worker-py/src'), join(ROOT, 'services/conversion-worker/src')].join(':'),
-      MILLRACE_NATS_URL: nats.workerUrl,
-      MILLRACE_NATS_INBOX_PREFIX: '_INBOX_worker',
-      MILLRACE_WORKER_POOL: 'cpu',
-      MILLRACE_WORKER_CACHE_DIR: join(folder, 'cache'),
-    },
-    isReady: (log) => log.includes('worker ready'),
-  });
+  stack = await startConverterStack();
+  ({ bus, converter, database, storage, worker, source, post, job, ended } = stack);
 }, 90_000);
 
-afterAll(async () => {
-  await worker?.stop();
-  await converter?.stop();
-  await bus?.close();
-  storage?.close();
-  await Promise.all([nats?.stop(), database?.drop(), bucket?.drop()]);
-  rmSync(folder, { recursive: true, force: true });
-});
-
-/** Stores a fixture's files and gives their refs. */
-async function source(name: string): Promise<{ files: ArtifactRef[] }> {
-  const root = join(FIXTURES, name);
-  const paths = readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
-  const files = await Promise.all(
-    paths.map(async (path) => ({ path, ...(await storage.putBlob(readFileSync(join(root, path)))) })),
-  );
-  return { files };
-}
-
-async function post(path: string, body: unknown, extra: Record<string, string> = {}) {
-  const response = await fetch(`${converter.origin}${path}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...extra },
-    body: JSON.stringify(body),
-  });
-  return { status: response.status, body: (await response.json()) as JobView & { code?: string } };
-}
-
-async function job(id: string): Promise<JobView> {
-  return (await (await fetch(`${converter.origin}/v1/conversions/${id}`)).json()) as JobView;
-}
-
-function ended(id: string): Promise<JobView> {
-  return eventually(
-    async () => {
-      const view = await job(id);
-      if (view.finishedAt === null) throw new Error(`still ${view.state}: ${view.status}`);
-      return view;
-    },
-    { timeoutMs: JOB_TIMEOUT_MS, intervalMs: 100 },
-  );
-}
+afterAll(() => stack?.stop());
 
 async function publish(subject: string, pipelineId: string, data: unknown): Promise<void> {
   const values = headers();

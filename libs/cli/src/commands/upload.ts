@@ -18,7 +18,8 @@ export const uploadCommand: Command = {
   summary: 'upload files of a model as a version',
   help: `millrace upload MODEL@VERSION FILE… [--framework onnx|tensorflow] [--stage STAGE]
 
-Uploads an ONNX file, a packed SavedModel or TF.js model, a .keras file, or the files of a TF.js model one by one. The
+Uploads an ONNX file, a packed SavedModel or TF.js model, a .keras file, or the files of a TF.js model or of weights
+(model.safetensors, architecture.json) one by one. The
 files go in parts straight to the object store, each with its SHA-256, so their size does not matter; the platform reads
 them back, checks them and registers the version. Waits until it is registered, also where it is converted first.
   --framework NAME  what serves it: onnx (default) or tensorflow

@@ -25,6 +25,7 @@ export const GraphOptions = Type.Object(
     metadata: Type.Optional(
       Type.Record(Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }), Type.String({ maxLength: 4096 }), {
         maxProperties: 64,
+        additionalProperties: false,
       }),
     ),
   },

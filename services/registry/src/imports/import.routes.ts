@@ -18,7 +18,12 @@ export const ImportView = Type.Object({
     Type.Literal('failed'),
     Type.Literal('cancelled'),
   ]),
-  format: Type.Union([Type.Literal('saved_model'), Type.Literal('keras'), Type.Literal('tfjs_graph')]),
+  format: Type.Union([
+    Type.Literal('saved_model'),
+    Type.Literal('keras'),
+    Type.Literal('tfjs_graph'),
+    Type.Literal('weights'),
+  ]),
   files: Type.Array(ArtifactRef, { description: 'What was uploaded.' }),
   conversion: Nullable(Type.String({ description: 'Path of the conversion job, once there is one.' })),
   attempts: Type.Integer({

@@ -5,7 +5,7 @@ import { index, integer, jsonb, text, timestamp, uniqueIndex, uuid } from 'drizz
 import type { ModelTables } from '../models/model.table.ts';
 
 /** What an import converts, and where it stands. */
-export type ImportFormat = 'saved_model' | 'keras' | 'tfjs_graph';
+export type ImportFormat = 'saved_model' | 'keras' | 'tfjs_graph' | 'weights';
 export type ImportState = 'converting' | 'registered' | 'failed' | 'cancelled';
 
 /** Uploads that are converted before they become a version. */

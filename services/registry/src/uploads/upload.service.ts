@@ -56,6 +56,7 @@ const FOLDERS: Readonly<Record<ImportFormat, string>> = {
   saved_model: 'saved_model/',
   keras: '',
   tfjs_graph: 'tfjs/',
+  weights: '',
 };
 
 type Converted = Exclude<UploadedModel, { kind: 'onnx' }>;

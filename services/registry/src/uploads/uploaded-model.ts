@@ -13,10 +13,13 @@ import type { SpoolArea, SpooledFile } from './spool.ts';
 export type UploadedModel =
   | { readonly kind: 'onnx'; readonly file: SpooledFile }
   | { readonly kind: 'tfjs'; readonly model: TfjsModel; readonly files: UploadFiles }
-  | { readonly kind: 'saved_model' | 'keras'; readonly files: UploadFiles };
+  | { readonly kind: 'saved_model' | 'keras' | 'weights'; readonly files: UploadFiles };
 
 /** The file of a Keras model under its own name, whatever the sender called it. */
 const KERAS_FILE = 'model.keras';
+/** Weights by themselves, or with what is done with them. */
+const WEIGHTS_FILE = 'model.safetensors';
+const OF_WEIGHTS: ReadonlySet<string> = new Set([WEIGHTS_FILE, 'architecture.json']);
 const KERAS_PARTS = ['config.json', 'metadata.json', 'model.weights.h5'];
 const SAVED_MODEL_FILE = 'saved_model.pb';
 const OF_SAVED_MODEL =
@@ -76,12 +79,22 @@ function readSavedModel(files: UploadFiles): UploadedModel {
   return { kind: 'saved_model', files };
 }
 
+function readWeights(files: UploadFiles): UploadedModel {
+  const foreign = [...files.keys()].find((path) => !OF_WEIGHTS.has(path));
+  if (foreign !== undefined)
+    throw unknownFormat(
+      `${JSON.stringify(foreign)} does not belong to weights; send ${[...OF_WEIGHTS].join(', ')} alone.`,
+    );
+  return { kind: 'weights', files };
+}
+
 async function classify(files: UploadFiles): Promise<UploadedModel> {
   const own = withoutRoot(files);
   if (own.has(MODEL_JSON)) return readTfjs(own);
   if (own.has(SAVED_MODEL_FILE)) return readSavedModel(own);
+  if (own.has(WEIGHTS_FILE)) return readWeights(own);
   throw unknownFormat(
-    'The upload has no saved_model.pb and no model.json; send a SavedModel or TF.js model, packed or file by file, a .keras or an .onnx file.',
+    'The upload has no saved_model.pb, model.json or model.safetensors; send a SavedModel, TF.js model or weights, packed or file by file, a .keras or an .onnx file.',
   );
 }
 
@@ -103,6 +116,7 @@ async function readSingle(part: UploadedPart, framework: string, area: SpoolArea
   if (startsWith(magic, GZIP)) return classify(await unpack(readTarGz, file, area));
   if (startsWith(magic, HDF5))
     throw unknownFormat('HDF5 models of Keras are not taken; save the model as .keras or as SavedModel.');
+  if (name.endsWith('.safetensors')) return readWeights(new Map([[WEIGHTS_FILE, file]]));
   if (framework === 'onnx' && name !== MODEL_JSON) return { kind: 'onnx', file };
   return classify(new Map([[name, file]]));
 }

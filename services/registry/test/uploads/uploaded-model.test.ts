@@ -54,6 +54,21 @@ async function outcome(parts: readonly [name: string, bytes: Uint8Array][], fram
 
 const ofFile = (bytes: Uint8Array, framework?: string) => outcome([['model', bytes]], framework);
 
+test('weights are known by their name, alone or with their architecture', async () => {
+  const weights: [string, Uint8Array] = ['isotope.safetensors', Buffer.from('weights')];
+  expect(await outcome([weights], 'onnx')).toMatchObject({ kind: 'weights', paths: ['model.safetensors'] });
+  const both: [string, Uint8Array][] = [
+    ['model.safetensors', weights[1]],
+    ['architecture.json', Buffer.from('{}')],
+  ];
+  const stated = { kind: 'weights', paths: ['architecture.json', 'model.safetensors'] };
+  expect(await outcome(both, 'onnx')).toMatchObject(stated);
+  const packed = both.map(([path, bytes]) => ({ path, bytes }));
+  expect(await ofFile(zipOf(inFolder(packed)), 'onnx')).toEqual(await outcome(both, 'onnx'));
+  const foreign: [string, Uint8Array] = ['samples.npz', Buffer.from('PK')];
+  expect(await outcome([...both, foreign], 'onnx')).toEqual({ code: 'unknown_format' });
+});
+
 describe('an upload is known by its bytes', () => {
   const paths = layers.map(({ path }) => path).sort();
 

@@ -1,16 +1,11 @@
 import type { Bus } from '@millrace/bus';
-import { callRpc } from '@millrace/bus';
-import { DatasetInput, JobView, JsonObject, Uuid, WorkerPool } from '@millrace/contracts';
+import { JobView, JsonObject, Uuid, WorkerPool } from '@millrace/contracts';
 import type { JobService } from '@millrace/jobs';
 import type { RecipeCatalog } from '@millrace/recipes';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
 import { IdempotencyHeaders } from '../pipelines/pipeline.routes.ts';
-
-const resolveDataset = {
-  request: Type.Object({ tenant: Type.String(), versionId: Uuid }),
-  reply: DatasetInput,
-};
+import { resolveDataset } from './dataset-input.ts';
 
 const RecipeView = Type.Object({
   name: Type.String(),
@@ -61,10 +56,7 @@ export function trainingJobRoutes({ bus, jobs, recipes }: TrainingJobRoutesOptio
         const { tenant } = request.principal;
         const { recipe } = request.body;
         const { params, pool } = recipes.resolve(recipe, request.body.params ?? {});
-        const dataset = await callRpc(bus, 'datasets', 'resolve', resolveDataset, {
-          tenant,
-          versionId: request.body.dataset.versionId,
-        });
+        const dataset = await resolveDataset(bus, tenant, request.body.dataset.versionId);
         const key = request.headers['idempotency-key'];
         const { job, isNew } = await jobs.submit({
           pool: request.body.pool ?? pool,

@@ -1,11 +1,15 @@
-import { JsonObject, Name, Uuid, WorkerPool } from '@millrace/contracts';
+import type { Bus } from '@millrace/bus';
+import { AppError, JsonObject, Name, Uuid, WorkerPool } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { HttpApp } from '@millrace/service-kit';
 import { decodeCursor, pageOf, pageQuery, toPage } from '@millrace/service-kit';
+import type { Static } from 'typebox';
 import Type from 'typebox';
+import { resolveDataset } from '../jobs/dataset-input.ts';
 import type { PipelineRepository } from './pipeline.repository.ts';
 import type { PipelineService } from './pipeline.service.ts';
 import { PipelineView, toPipelineView } from './pipeline.view.ts';
+import { PipelineQuantization } from './pipeline-quantization.ts';
 
 const tags = ['pipelines'];
 const Cursor = Type.Object({ createdAt: Type.String(), id: Type.String() });
@@ -19,8 +23,16 @@ export const PipelineBody = Type.Object(
     pool: Type.Optional(WorkerPool),
     dataset: Type.Optional(
       Type.Object(
-        { name: Type.Optional(Name), params: Type.Optional(JsonObject) },
-        { additionalProperties: false, description: 'Generator parameters; default: those of the training.' },
+        {
+          name: Type.Optional(Name),
+          params: Type.Optional(JsonObject),
+          versionId: Type.Optional(Uuid),
+        },
+        {
+          additionalProperties: false,
+          description:
+            'Generator parameters (default: those of the training), or the version of a dataset that is there.',
+        },
       ),
     ),
     model: Type.Object(
@@ -32,6 +44,7 @@ export const PipelineBody = Type.Object(
         {
           opset: Type.Optional(Type.Integer({ minimum: 13, maximum: 18 })),
           tolerance: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
+          quantization: Type.Optional(PipelineQuantization),
         },
         { additionalProperties: false },
       ),
@@ -45,13 +58,25 @@ export const IdempotencyHeaders = Type.Object({
 });
 
 export type PipelineRoutesOptions = {
+  bus: Bus;
   database: Database;
   pipelineRows: PipelineRepository;
   pipelines: PipelineService;
 };
 
 /** Submit, list, read and cancel pipelines. */
-export function pipelineRoutes({ database, pipelineRows, pipelines }: PipelineRoutesOptions) {
+export function pipelineRoutes({ bus, database, pipelineRows, pipelines }: PipelineRoutesOptions) {
+  /** @throws AppError `invalid_request` for a version with generator parameters beside it, and what resolving it throws */
+  async function datasetOf(tenant: string, dataset: Static<typeof PipelineBody>['dataset']) {
+    if (dataset?.versionId === undefined) return dataset === undefined ? {} : { dataset };
+    if (dataset.name !== undefined || dataset.params !== undefined)
+      throw new AppError(
+        'invalid_request',
+        'A dataset is named by versionId, or made with name and params; leave one of them out.',
+      );
+    return { datasetVersion: await resolveDataset(bus, tenant, dataset.versionId) };
+  }
+
   return async function registerPipelineRoutes(app: HttpApp): Promise<void> {
     app.post(
       '/v1/pipelines',
@@ -76,7 +101,7 @@ export function pipelineRoutes({ database, pipelineRows, pipelines }: PipelineRo
           params,
           ...(pool === undefined ? {} : { pool }),
           model: model.name,
-          ...(dataset === undefined ? {} : { dataset }),
+          ...(await datasetOf(request.principal.tenant, dataset)),
           ...(model.version === undefined ? {} : { version: model.version }),
           ...conversion,
           ...(key === undefined ? {} : { idempotencyKey: key }),

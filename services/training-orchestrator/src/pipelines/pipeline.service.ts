@@ -1,6 +1,7 @@
 import type { Outbox } from '@millrace/bus';
 import type {
   ConversionJobEvents,
+  DatasetInput,
   DatasetVersionReady,
   EventData,
   JobResult,
@@ -29,6 +30,8 @@ import type { QuotaOf } from '@millrace/service-kit';
 import { assertQuota } from '@millrace/service-kit';
 import type { PipelineRepository } from './pipeline.repository.ts';
 import type { PipelineRow, PipelineStage } from './pipeline.table.ts';
+import type { PipelineQuantization } from './pipeline-quantization.ts';
+import { withSamples } from './pipeline-quantization.ts';
 import { conversionSource, digestIn, graphDigests, packageFiles } from './trained-files.ts';
 
 const DEFAULT_OPSET = 17;
@@ -43,10 +46,13 @@ export type PipelineInput = {
   /** The recipe's unless given. */
   pool?: WorkerPool;
   dataset?: { name?: string; params?: Record<string, unknown> };
+  /** A version that is there, instead of one that the recipe generates. */
+  datasetVersion?: DatasetInput;
   model: string;
   version?: string;
   opset?: number;
   tolerance?: number;
+  quantization?: PipelineQuantization;
   idempotencyKey?: string;
 };
 
@@ -101,11 +107,15 @@ export function createPipelineService(options: PipelineServiceOptions) {
       recipeVersion: recipe.version,
       params: recipe.params,
       pool: input.pool ?? recipe.pool,
-      dataset: { name: input.dataset?.name ?? recipe.datasetName, params: recipe.datasetParams },
+      dataset:
+        input.datasetVersion === undefined
+          ? { name: input.dataset?.name ?? recipe.datasetName, params: recipe.datasetParams }
+          : { versionId: input.datasetVersion.versionId },
       model: input.model,
       opset: input.opset ?? DEFAULT_OPSET,
       tolerance: input.tolerance ?? DEFAULT_TOLERANCE,
       ...(input.version === undefined ? {} : { version: input.version }),
+      ...(input.quantization === undefined ? {} : { quantization: input.quantization }),
     };
     const requestSha256 = specDigest(request);
     return database.transaction(async (tx) => {
@@ -120,6 +130,8 @@ export function createPipelineService(options: PipelineServiceOptions) {
       });
       if (row === undefined) return existing(tx, input, requestSha256);
       await assertRoom(tx, input.tenant);
+      if (input.datasetVersion !== undefined)
+        return { pipeline: await train(tx, row, input.datasetVersion, true), isNew: true };
       await outbox.append(
         tx,
         PipelineDatasetRequested,
@@ -127,13 +139,28 @@ export function createPipelineService(options: PipelineServiceOptions) {
         {
           pipelineId: id,
           recipe: request.recipe,
-          params: request.dataset.params,
-          name: request.dataset.name,
+          params: recipe.datasetParams,
+          name: input.dataset?.name ?? recipe.datasetName,
         },
         { tenant: row.tenant },
       );
       return { pipeline: row, isNew: true };
     });
+  }
+
+  /** The stage after the dataset: a training of its version. */
+  async function train(
+    tx: Executor,
+    row: PipelineRow,
+    dataset: DatasetInput,
+    isDatasetReused: boolean,
+  ): Promise<PipelineRow> {
+    const { job } = await options.jobs().create(tx, {
+      pool: row.request.pool,
+      tenant: row.tenant,
+      spec: { recipe: row.request.recipe, params: row.request.params, dataset },
+    });
+    return pipelines.advance(tx, row, 'train', { dataset, isDatasetReused, trainingJobId: job.id });
   }
 
   /** The pipeline that is new is among those that are counted. @throws AppError `quota_reached` */
@@ -171,22 +198,8 @@ export function createPipelineService(options: PipelineServiceOptions) {
       if (data.requestId === undefined) return;
       const row = await pipelines.lockAt(tx, data.requestId, ['dataset']);
       if (row === undefined) return;
-      const dataset = {
-        datasetId: data.datasetId,
-        versionId: data.versionId,
-        digest: data.digest,
-        files: data.files,
-      };
-      const { job } = await options.jobs().create(tx, {
-        pool: row.request.pool,
-        tenant: row.tenant,
-        spec: { recipe: row.request.recipe, params: row.request.params, dataset },
-      });
-      await pipelines.advance(tx, row, 'train', {
-        dataset,
-        isDatasetReused: data.isReused,
-        trainingJobId: job.id,
-      });
+      const { datasetId, versionId, digest, files } = data;
+      await train(tx, row, { datasetId, versionId, digest, files }, data.isReused);
     },
 
     /** Hook of the training job, in the transaction that completes it. */
@@ -207,6 +220,9 @@ export function createPipelineService(options: PipelineServiceOptions) {
             tag: 'serve',
             signature: 'serving_default',
             tolerance: row.request.tolerance,
+            ...(row.request.quantization === undefined
+              ? {}
+              : { quantization: withSamples(row.request.quantization, row.dataset) }),
           },
         },
         { tenant: row.tenant },

@@ -2,6 +2,7 @@ import type { DatasetInput, WireError, WorkerPool } from '@millrace/contracts';
 import { sql } from 'drizzle-orm';
 import type { PgSchema } from 'drizzle-orm/pg-core';
 import { boolean, index, integer, jsonb, text, timestamp, uniqueIndex, uuid } from 'drizzle-orm/pg-core';
+import type { PipelineQuantization } from './pipeline-quantization.ts';
 
 export type PipelineStage = 'dataset' | 'train' | 'convert' | 'register' | 'load' | 'done';
 export type PipelineState = 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -12,11 +13,13 @@ export type PipelineRequest = {
   recipeVersion: string;
   params: Record<string, unknown>;
   pool: WorkerPool;
-  dataset: { name: string; params: Record<string, unknown> };
+  /** What the generator is asked for, or the version that is there. */
+  dataset: { name: string; params: Record<string, unknown> } | { versionId: string };
   model: string;
   version?: string;
   opset: number;
   tolerance: number;
+  quantization?: PipelineQuantization;
 };
 
 /** When each stage ended (ISO 8601), for the gaps between them. */

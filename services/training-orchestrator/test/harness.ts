@@ -34,6 +34,8 @@ export const recipes = createRecipeCatalog([
     name: 'counting',
     version: '1',
     title: 'Counts.',
+    framework: 'tensorflow',
+    pool: 'cpu',
     defaults: { epochs: 5, seed: 42 },
     params: {
       type: 'object',

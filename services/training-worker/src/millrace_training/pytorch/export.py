@@ -28,7 +28,6 @@ FORMAT = 1
 WEIGHTS_FILE = 'model.safetensors'
 ARCHITECTURE_FILE = 'architecture.json'
 SAMPLES_FILE = 'samples.npz'
-LABELS_FILE = 'labels.txt'
 EXAMPLES_FILE = 'examples.json'
 INPUT_NAME, OUTPUT_NAME = 'spectrum', 'probabilities'
 
@@ -83,7 +82,6 @@ def export_model(
     save_file(weights, folder / WEIGHTS_FILE)
     (folder / ARCHITECTURE_FILE).write_bytes(canonical_json(architecture(model)) + b'\n')
     np.savez(folder / SAMPLES_FILE, inputs=samples.spectra, outputs=outputs)
-    (folder / LABELS_FILE).write_text('\n'.join(model.classes) + '\n', 'utf-8')
     shown: list[dict[str, Any]] = [
         {
             'isotope': model.classes[int(samples.labels[row])],

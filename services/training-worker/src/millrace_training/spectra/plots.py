@@ -21,6 +21,14 @@ from .measures import ROC_POINTS
 _STYLE: Any = {'svg.hashsalt': 'millrace', 'svg.fonttype': 'none', 'font.size': 9}
 
 
+GROUP = 4
+"""Channels that a point of an explanation stands for; more points would only make the file larger."""
+
+
+def _grouped(values: list[float]) -> list[float]:
+    return [sum(values[start : start + GROUP]) for start in range(0, len(values), GROUP)]
+
+
 def _svg(width: float, height: float, draw: Callable[[Figure], None]) -> str:
     with mpl.rc_context(_STYLE):
         figure = plt.figure(figsize=(width, height), layout='constrained')
@@ -89,19 +97,20 @@ def calibration_and_roc(evaluation: dict[str, Any]) -> str:
 
 
 def explanations(explained: dict[str, Any]) -> str:
-    """For each class its mean spectrum, coloured by what the channels say."""
+    """For each class its mean spectrum, and over it what the channels say: red for it, blue against it."""
 
     def draw(figure: Figure) -> None:
         rows = -(-len(explained) // 3)
         axes = figure.subplots(rows, 3, squeeze=False).flat
         for axis, (name, entry) in zip(axes, explained.items(), strict=False):
-            energies = [(channel + 0.5) * GAIN_KEV for channel in range(len(entry['values']))]
-            size = max(max(abs(value) for value in entry['values']), 1e-12)
-            axis.plot(energies, [count + 1 for count in entry['spectrum']], color='black', linewidth=0.5)
-            axis.scatter(
-                energies, [count + 1 for count in entry['spectrum']],
-                c=entry['values'], cmap='coolwarm', vmin=-size, vmax=size, s=5,
-            )  # fmt: skip
+            values, spectrum = _grouped(entry['values']), _grouped(entry['spectrum'])
+            energies = [(group + 0.5) * GROUP * GAIN_KEV for group in range(len(values))]
+            axis.plot(energies, [count + 1 for count in spectrum], color='black', linewidth=0.5)
+            beside = axis.twinx()
+            for sign, colour in ((1, 'tab:red'), (-1, 'tab:blue')):
+                heights = [max(sign * value, 0.0) for value in values]
+                beside.fill_between(energies, heights, color=colour, alpha=0.5, linewidth=0)
+            beside.set_yticks([])
             axis.set(title=name, yscale='log', xlabel='keV')
 
     return _svg(11, 2.1 * -(-len(explained) // 3), draw)

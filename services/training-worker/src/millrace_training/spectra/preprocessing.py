@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_coeffs  # pyright: ignore[reportUnknownVariableType]
 
 from . import steps as declared
 
@@ -61,6 +60,9 @@ def smoothing_kernel(step: declared.NoiseReduction) -> Array:
     """Coefficients [window] of the Savitzky-Golay filter (Anal. Chem. 36, 1964), in the order of the
     channels.
     """
+    # Loaded only where it is needed: it takes a second.
+    from scipy.signal import savgol_coeffs  # pyright: ignore[reportUnknownVariableType]
+
     return np.asarray(savgol_coeffs(step.window, step.order, use='dot'), np.float32)
 
 

@@ -73,8 +73,8 @@ def _explanations(explained: dict[str, Any], tops: dict[str, list[dict[str, floa
     ]
     return (
         '<h2>What the net looks at</h2><p>SHAP values of the raw channels for the logit of each class '
-        '(expected gradients), over its mean spectrum. Red channels speak for the class, blue ones against '
-        'it. Energies are nominal.</p>'
+        '(expected gradients), over its mean spectrum (black, logarithmic). Red channels speak for the '
+        'class, blue ones against it. Energies are nominal.</p>'
         + plots.explanations(explained)
         + _table(['class', 'channels that speak most for it'], rows)
     )

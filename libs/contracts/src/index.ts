@@ -130,3 +130,4 @@ export {
   TenantQuota,
   tenantUsageMethod,
 } from './rpc/tenant-records.ts';
+export { halfScalar, shortestSingle, wholeScalar } from './tensor-scalars.ts';

@@ -1,4 +1,4 @@
-import { shortestSingle } from './shortest-single.ts';
+import { shortestSingle } from '@millrace/contracts';
 import type { Tensor } from './tensor.ts';
 import { elementCount } from './tensor.ts';
 import { scalarAt } from './tensor-to-json.ts';

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
+import { shortestSingle } from '@millrace/contracts';
 import fc from 'fast-check';
 import type { IntegerType } from '../../src/tensors/integer-reader.ts';
 import { readIntegerArray, WHOLE_RANGES } from '../../src/tensors/integer-reader.ts';
 import { JsonCursor, parseSlice } from '../../src/tensors/json-cursor.ts';
 import { assertEnd, objectMembers } from '../../src/tensors/predict-body.ts';
-import { shortestSingle } from '../../src/tensors/shortest-single.ts';
 import { check, orRefused, surrounded } from './runs.ts';
 
 const CAPACITY = 1_000;

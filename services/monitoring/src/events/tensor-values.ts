@@ -1,30 +1,10 @@
 import type { TensorSummary } from '@millrace/contracts';
+import { halfScalar, shortestSingle, wholeScalar } from '@millrace/contracts';
 
 type Value = number | string | boolean | null;
 
-const SAFE = BigInt(Number.MAX_SAFE_INTEGER) + 1n;
-/** A float32 needs six to nine digits. */
-const SINGLE_DIGITS = [6, 7, 8, 9];
-
 /** As `/predict` prints them: the fewest digits that read back as the same float32. */
-function single(value: number): Value {
-  if (!Number.isFinite(value)) return null;
-  for (const digits of SINGLE_DIGITS) {
-    const rounded = Number(value.toPrecision(digits));
-    if (Math.fround(rounded) === value) return rounded;
-  }
-  return value;
-}
-
-function half(bits: number): Value {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 31) return null;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-const whole = (value: bigint): Value => (value >= -SAFE && value <= SAFE ? Number(value) : value.toString());
+const single = (value: number): Value => (Number.isFinite(value) ? shortestSingle(value) : null);
 
 /** Size of an element (bytes) and how one is read from little-endian bytes. */
 const READERS: Readonly<Record<string, [size: number, read: (bytes: Buffer, at: number) => Value]>> = {
@@ -36,15 +16,15 @@ const READERS: Readonly<Record<string, [size: number, read: (bytes: Buffer, at: 
       return Number.isFinite(value) ? value : null;
     },
   ],
-  float16: [2, (bytes, at) => half(bytes.readUInt16LE(at))],
+  float16: [2, (bytes, at) => halfScalar(bytes.readUInt16LE(at))],
   int8: [1, (bytes, at) => bytes.readInt8(at)],
   int16: [2, (bytes, at) => bytes.readInt16LE(at)],
   int32: [4, (bytes, at) => bytes.readInt32LE(at)],
-  int64: [8, (bytes, at) => whole(bytes.readBigInt64LE(at))],
+  int64: [8, (bytes, at) => wholeScalar(bytes.readBigInt64LE(at))],
   uint8: [1, (bytes, at) => bytes.readUInt8(at)],
   uint16: [2, (bytes, at) => bytes.readUInt16LE(at)],
   uint32: [4, (bytes, at) => bytes.readUInt32LE(at)],
-  uint64: [8, (bytes, at) => whole(bytes.readBigUInt64LE(at))],
+  uint64: [8, (bytes, at) => wholeScalar(bytes.readBigUInt64LE(at))],
   bool: [1, (bytes, at) => bytes.readUInt8(at) === 1],
 };
 

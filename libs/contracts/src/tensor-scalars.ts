@@ -37,3 +37,19 @@ export function shortestSingle(value: number): number {
   }
   return value;
 }
+
+const SAFE = BigInt(Number.MAX_SAFE_INTEGER) + 1n;
+
+/** A whole number of 64 bits for JSON: as a number up to 2^53, else as text, which nobody rounds. */
+export function wholeScalar(value: bigint): number | string {
+  return value >= -SAFE && value <= SAFE ? Number(value) : value.toString();
+}
+
+/** The number that the bits of a half stand for (IEEE 754 binary16); null for NaN and Infinity. */
+export function halfScalar(bits: number): number | null {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 31) return null;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}

@@ -11,46 +11,22 @@ import { cgroupQuota, frontsFor, usableCores } from '../../src/engine/cpu-count.
 import type { GraphFile } from '../../src/engine/runtime-session.ts';
 import type { EngineOptions, ServedModel } from '../../src/engine/served-model.ts';
 import { openModel } from '../../src/engine/served-model.ts';
-import { createSpareHosts } from '../../src/engine/spare-host.ts';
 import { hostsFor } from '../../src/engine/start-engine.ts';
 import type { Tensor } from '../../src/tensors/tensor.ts';
+import { createTestEngine } from '../support/test-engine.ts';
 
-const bounds = {
-  loadMs: 20_000,
-  runMs: 2_000,
-  outputBytesMax: 4 * 1024 * 1024,
-  memoryBytesMax: 1_024 * 1024 * 1024,
-};
-const spares = createSpareHosts(20_000, bounds.memoryBytesMax);
-const engine: EngineOptions = {
-  spares,
-  bounds,
-  limits: { requestsMax: 64, bytesMax: 32 * 1024 * 1024, joinedRowsMax: 32 },
-  fronts: 1,
-  hostsPerModel: 1,
-  threadsPerHost: 1,
-  isInlineAllowed: true,
-  joinedUlpsMax: 0,
-  inlineRunMsMax: 0.15,
-  log: () => undefined,
-};
-const opened: ServedModel[] = [];
+const engine = createTestEngine();
+const { bounds } = engine.options;
 
 function graphOf(name: string): GraphFile {
   const path = fileURLToPath(new URL(`../fixtures/${name}.onnx`, import.meta.url));
   return { path, sha256: createHash('sha256').update(readFileSync(path)).digest('hex') };
 }
 
-async function open(name: string, changes: Partial<EngineOptions> = {}): Promise<ServedModel> {
-  const model = await openModel(graphOf(name), { ...engine, ...changes });
-  opened.push(model);
-  return model;
-}
+const open = (name: string, changes: Partial<EngineOptions> = {}): Promise<ServedModel> =>
+  engine.open(graphOf(name), changes);
 
-afterAll(async () => {
-  await Promise.all(opened.map((model) => model.close()));
-  spares.close();
-});
+afterAll(() => engine.close());
 
 const floats = (name: string, shape: number[], values: number[]): Tensor => ({
   name,
@@ -183,13 +159,15 @@ describe('faults', () => {
     const bytes = readFileSync(graphOf('classifier').path);
     bytes[100] = (bytes[100] as number) ^ 1;
     writeFileSync(path, bytes);
-    await expect(openModel({ ...graphOf('classifier'), path }, engine)).rejects.toMatchObject({
+    await expect(openModel({ ...graphOf('classifier'), path }, engine.options)).rejects.toMatchObject({
       code: 'digest_mismatch',
     });
     writeFileSync(path, 'not a model');
     const sha256 = createHash('sha256').update('not a model').digest('hex');
-    await expect(openModel({ path, sha256 }, engine)).rejects.toMatchObject({ code: 'model_load_failed' });
-    await expect(openModel({ path: join(folder, 'none'), sha256 }, engine)).rejects.toMatchObject({
+    await expect(openModel({ path, sha256 }, engine.options)).rejects.toMatchObject({
+      code: 'model_load_failed',
+    });
+    await expect(openModel({ path: join(folder, 'none'), sha256 }, engine.options)).rejects.toMatchObject({
       code: 'artifact_missing',
     });
     rmSync(folder, { recursive: true });
@@ -259,7 +237,7 @@ describe('faults', () => {
   });
 
   test('closing answers what was taken, also in the same turn of the loop, and refuses the rest', async () => {
-    const model = await openModel(graphOf('spinner'), engine);
+    const model = await openModel(graphOf('spinner'), engine.options);
     const taken = spin(model, 20_000n);
     const closing = model.close();
     const sameTurn = spin(model, 1n);

@@ -6,8 +6,8 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { eventually } from '@millrace/testing';
 import type { EngineOptions, ServedModel } from '../../src/engine/served-model.ts';
 import { openModel } from '../../src/engine/served-model.ts';
-import { createSpareHosts } from '../../src/engine/spare-host.ts';
 import type { Tensor } from '../../src/tensors/tensor.ts';
+import { createTestEngine } from '../support/test-engine.ts';
 import type { TfjsFiles } from './tfjs-files.ts';
 import { graphOf, placed, tfjsFixture, tfjsSamples } from './tfjs-files.ts';
 
@@ -16,37 +16,12 @@ const FRAMEWORK = fileURLToPath(new URL('../fixtures/run-tfjs.mjs', import.meta.
 /** TensorFlow and TensorFlow.js add float32 in another order. */
 const TOLERANCE = 1e-6;
 const ROW = 32 * 32 * 3;
-const bounds = {
-  loadMs: 30_000,
-  runMs: 5_000,
-  outputBytesMax: 1024 * 1024,
-  memoryBytesMax: 1_024 * 1024 * 1024,
-};
-const spares = createSpareHosts(20_000, bounds.memoryBytesMax);
-const engine: EngineOptions = {
-  spares,
-  bounds,
-  limits: { requestsMax: 64, bytesMax: 32 * 1024 * 1024, joinedRowsMax: 32 },
-  fronts: 1,
-  hostsPerModel: 1,
-  threadsPerHost: 1,
-  isInlineAllowed: true,
-  joinedUlpsMax: 0,
-  inlineRunMsMax: 1_000,
-  log: () => undefined,
-};
-const opened: ServedModel[] = [];
+const engine = createTestEngine({ inlineRunMsMax: 1_000 });
 
-async function open(files: TfjsFiles, changes: Partial<EngineOptions> = {}): Promise<ServedModel> {
-  const model = await openModel(placed(files), { ...engine, ...changes });
-  opened.push(model);
-  return model;
-}
+const open = (files: TfjsFiles, changes: Partial<EngineOptions> = {}): Promise<ServedModel> =>
+  engine.open(placed(files), changes);
 
-afterAll(async () => {
-  await Promise.all(opened.map((model) => model.close()));
-  spares.close();
-});
+afterAll(() => engine.close());
 
 function pictures(model: ServedModel, count: number): Tensor {
   const name = model.signature.inputs[0]?.name ?? '';
@@ -181,7 +156,7 @@ describe('what is not loaded', () => {
   test('a byte of a weight file that was not signed', async () => {
     const graph = placed(tfjsFixture('layers'));
     writeFileSync(graph.weights[1]?.path as string, Buffer.alloc(2_920));
-    await expect(openModel(graph, engine)).rejects.toMatchObject({ code: 'digest_mismatch' });
+    await expect(openModel(graph, engine.options)).rejects.toMatchObject({ code: 'digest_mismatch' });
   });
 
   test('a model without one of its weight files', async () => {

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from millrace_worker.contracts.models import ArtifactRef
@@ -33,8 +34,11 @@ class ArtifactCache:
             MillraceError: `invalid_artifact_path` before anything is fetched, or the store's.
         """
         targets = [(file, safe_join(folder, file.path)) for file in files]
-        if len({target for _, target in targets}) != len(targets):
+        places = {target for _, target in targets}
+        if len(places) != len(targets):
             raise MillraceError("invalid_artifact_path", "Two files of the package have the same path.")
+        if any(parent in places for place in places for parent in place.parents):
+            raise MillraceError("invalid_artifact_path", "A file of the package lies inside another.")
         folder.mkdir(parents=True, exist_ok=True)
         for file, target in targets:
             await self._place(file, target, on_bytes)
@@ -65,10 +69,16 @@ class ArtifactCache:
 
 def _is_intact(blob: Path, file: ArtifactRef) -> bool:
     try:
-        if blob.stat().st_size == file.size_bytes and digest_of(blob) == (file.sha256, file.size_bytes):
+        facts = blob.lstat()
+        may_be = stat.S_ISREG(facts.st_mode) and facts.st_size == file.size_bytes
+        if may_be and digest_of(blob) == (file.sha256, file.size_bytes):
             os.utime(blob)
             return True
-        blob.unlink()
+        # a link would lead to bytes that can change after this look
+        if stat.S_ISDIR(facts.st_mode):
+            shutil.rmtree(blob)
+        else:
+            blob.unlink()
     except FileNotFoundError:
         pass
     return False

@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from millrace_training.pytorch.export import Model, export_model
+from millrace_training.pytorch.export import Model, architecture, named_weights
 from millrace_training.pytorch.net import Net
 from millrace_training.pytorch.preprocessing import Preprocessing
 from millrace_training.spectra import architectures, preprocessing, steps
 from millrace_training.spectra.architectures import cnn1d, mlp, transformer
+from safetensors.numpy import save_file
 
 CHANNELS, CLASSES, ROWS = 1024, 15, 12
 NARROW, WIDE = {'gain': 2.9, 'offset': -3.0}, {'gain': 3.0, 'offset': 0.0}
@@ -62,11 +64,15 @@ def main(out: Path) -> None:
             answers = net(torch.from_numpy(counts)).numpy()
         classes = tuple(f'isotope {index}' for index in range(CLASSES))
         model = Model(net, family, stated, fitted, classes, CHANNELS)
-        export_model(model, out / family, counts, answers)
+        folder = out / family
+        folder.mkdir(parents=True)
+        save_file(named_weights(model), folder / 'model.safetensors')
+        (folder / 'architecture.json').write_text(json.dumps(architecture(model)))
+        np.savez(folder / 'samples.npz', inputs=counts, outputs=answers)
         torch.onnx.export(
             net,
             (torch.from_numpy(counts),),
-            out / family / 'dynamo.onnx',
+            folder / 'dynamo.onnx',
             input_names=['spectrum'],
             output_names=['probabilities'],
             dynamic_shapes=({0: torch.export.Dim('batch')},),

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { withSamples } from '../src/pipelines/pipeline-quantization.ts';
+import { packageFiles } from '../src/pipelines/trained-files.ts';
 
 const file = (path: string) => ({ path, sha256: 'cd'.repeat(32), sizeBytes: 1 });
 
@@ -19,4 +20,16 @@ test('samples are rows of the dataset version that the training did not learn fr
 test('a dataset of another layout leaves the samples to the training', () => {
   for (const dataset of [null, { files: [file('shard-0.npz')] }])
     expect(withSamples({ mode: 'int8_static', target: 'isotope' }, dataset)).toEqual({ mode: 'int8_static' });
+});
+
+test('a package has a path once: what a conversion made replaces what the training left', () => {
+  const made = { ...file('labels.txt'), sha256: 'ef'.repeat(32) };
+  const files = [
+    file('labels.txt'),
+    file('model.safetensors'),
+    file('samples.npz'),
+    file('model.onnx'),
+    made,
+  ];
+  expect(packageFiles(files)).toEqual([made, file('model.safetensors'), file('model.onnx')]);
 });

@@ -17,9 +17,10 @@ export function conversionSource(
   };
 }
 
-/** Files of a training and of its conversion that make up the package of a version. */
+/** Files of a training and of its conversion that make up the package of a version; of two of one path, the later. */
 export function packageFiles(files: readonly ArtifactRef[]): ArtifactRef[] {
-  return files.filter((file) => !BESIDE_PACKAGE.has(file.path));
+  const latest = new Map(files.map((file) => [file.path, file]));
+  return [...latest.values()].filter((file) => !BESIDE_PACKAGE.has(file.path));
 }
 
 /** Digests of the graphs that a training tells of, beside that of the ONNX file: a frozen graph or an architecture. */

@@ -7,7 +7,7 @@ import { isDType } from '../tensors/dtype.ts';
 import type { ModelSignature, Tensor, TensorSpec } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
 import type { RuntimeTensor, RuntimeValue } from './onnxruntime.ts';
-import { createLibrarySession } from './onnxruntime.ts';
+import { createLibrarySession, LOG_FATAL_ONLY } from './onnxruntime.ts';
 
 /** Bytes of a model that are read while those before them are hashed. */
 const READ_BYTES = 4 * 1024 * 1024;
@@ -35,9 +35,6 @@ export type GraphFile = ModelFile & { readonly weights?: readonly WeightFile[] }
 
 /** `outputBytesMax` bounds the outputs of one run. */
 export type SessionOptions = { readonly threads: number; readonly outputBytesMax: number };
-
-/** The runtime writes its own errors to stderr unless told to keep to fatal ones (level 4); we report them. */
-const LOG_FATAL_ONLY = 4;
 
 /** Operators that repeat a graph, or make tensors whose size is one of their values. */
 const UNBOUNDED_OPERATORS = [

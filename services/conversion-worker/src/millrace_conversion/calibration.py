@@ -63,7 +63,7 @@ def read_rows(
     truth = None
     if target is not None and classes is not None and len(names) == len(inputs):
         index = {name: at for at, name in enumerate(classes)}
-        truth = np.array([index.get(names[at], -1) for at in chosen], np.int64)
+        truth = np.array([index.get(names[int(at)], -1) for at in chosen.tolist()], np.int64)
     return Rows(inputs[chosen], truth, ', '.join(sorted({path.name for path in paths})))
 
 

@@ -256,5 +256,5 @@ def _decisions(answers: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _share(hits: Any, among: Any = None) -> float | None:
-    counted = hits if among is None else hits[among]
-    return float(np.mean(counted)) if len(counted) else None
+    counted = np.asarray(hits if among is None else hits[among], np.float64)
+    return float(counted.mean()) if counted.size else None

@@ -130,7 +130,10 @@ def _read_entry(name: str, value: Any) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def _naturals(value: Any) -> tuple[int, ...] | None:
-    items = cast('list[Any]', value) if isinstance(value, list) else [None]
+    if not isinstance(value, list):
+        return None
+    items = cast('list[Any]', value)
+    # a boolean is an int as well, but no size
     return tuple(items) if all(type(item) is int and item >= 0 for item in items) else None
 
 

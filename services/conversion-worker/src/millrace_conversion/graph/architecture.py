@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -223,9 +223,11 @@ def _depth(value: object) -> int:
     deepest, waiting = 0, [(value, 1)]
     while waiting:
         one, level = waiting.pop()
-        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
         deepest = max(deepest, level)
-        waiting.extend((item, level + 1) for item in inner)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        if isinstance(one, dict):
+            one = list(cast('dict[str, object]', one).values())
+        if isinstance(one, list):
+            waiting.extend((item, level + 1) for item in cast('list[object]', one))
     return deepest
 
 

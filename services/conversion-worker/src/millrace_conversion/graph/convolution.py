@@ -47,9 +47,13 @@ class Conv1d(Layer):
 
     def answer(self, values: Values, tensors: Tensors) -> Values:
         padded = np.pad(values, ((0, 0), (0, 0), (self.padding, self.padding)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.kernel, axis=2)[:, :, :: self.stride]
-        result = np.einsum('nclk,ock->nol', windows, wide(tensors[self.weight]), optimize=True)
-        return result if self.bias is None else result + wide(tensors[self.bias])[:, None]
+        weight = wide(tensors[self.weight])
+        span = padded.shape[2] - self.kernel + 1
+        result = np.zeros((len(values), (span - 1) // self.stride + 1, self.outputs))
+        for tap in range(self.kernel):
+            result += padded[:, :, tap : tap + span : self.stride].swapaxes(1, 2) @ weight[:, :, tap].T
+        bias = 0.0 if self.bias is None else wide(tensors[self.bias])
+        return (result + bias).swapaxes(1, 2)
 
 
 class BatchNorm(Layer):

@@ -43,7 +43,7 @@ class Linear(Layer):
     def answer(self, values: Values, tensors: Tensors) -> Values:
         weight = wide(tensors[self.weight])
         bias = 0.0 if self.bias is None else wide(tensors[self.bias])
-        return np.einsum('...i,io->...o' if self.transposed else '...i,oi->...o', values, weight) + bias
+        return values @ (weight if self.transposed else weight.T) + bias
 
 
 class Relu(Layer):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from millrace_conversion.errors import ConversionError
+from millrace_conversion.runtime import load
 
 GRAPH_NAME = 'model'
 PRODUCER = 'millrace'
@@ -31,7 +32,7 @@ class Emitter:
     def constant(self, name: str, values: NDArray[Any]) -> str:
         """Adds an initialiser, C order; `invalid_architecture` when the name is taken."""
         self._claim(name)
-        self._constants[name] = numpy_helper.from_array(np.array(values, order='C'), name)
+        self._constants[name] = load('onnx.numpy_helper').from_array(np.array(values, order='C'), name)
         return name
 
     def shared(self, name: str, values: NDArray[Any]) -> str:

@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 SIZE_MAX = 1 << 20
 RANK_MAX = 4
 # Values that one row may be while it is computed; also window times length, and tokens squared times heads.
-VALUES_MAX = 1 << 26
+VALUES_MAX = 1 << 22
 Size = Annotated[int, Field(strict=True, ge=1, le=SIZE_MAX)]
 TensorName = Annotated[str, Field(min_length=1, max_length=256)]
 Epsilon = Annotated[float, Field(gt=0, lt=1)]

@@ -148,8 +148,8 @@ class Attention(Layer):
                 both[..., part * self.dim + head * width : part * self.dim + (head + 1) * width]
                 for part in range(3)
             )
-            shares = softmax(np.einsum('nqd,nkd->nqk', query, key) / math.sqrt(width))
-            mixed[..., head * width : (head + 1) * width] = np.einsum('nqk,nkd->nqd', shares, rows)
+            shares = softmax(query @ key.swapaxes(1, 2) / math.sqrt(width))
+            mixed[..., head * width : (head + 1) * width] = shares @ rows
         return mixed @ wide(tensors[self.out_weight]).T + wide(tensors[self.out_bias])
 
 

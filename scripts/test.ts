@@ -31,7 +31,7 @@ async function main(): Promise<number> {
   const withCoverage = !args.includes('--quick') && passed.length === 0;
   const withJest = !args.includes('--python');
   const withPython = passed.length === 0 && !args.includes('--jest');
-  const names: EnvironmentName[] = withPython ? ['training', 'conversion', 'dev'] : ['dev'];
+  const names: EnvironmentName[] = withPython ? ['training', 'conversion', 'analysis', 'dev'] : ['dev'];
   if (withPython && (await isTorchAtHand(environmentsRoot(process.env), process.env))) names.push('torch');
   const environments = await prepareEnvironments(names, createReporter());
   mkdirSync(join(REPOSITORY_ROOT, '.millrace', 'coverage'), { recursive: true });

@@ -18,6 +18,7 @@ const PYTHON_FOLDERS = [
   'libs/client-py',
   'services/training-worker',
   'services/conversion-worker',
+  'services/analysis-worker',
 ];
 
 type Environments = ReadonlyMap<EnvironmentName, Environment>;
@@ -28,7 +29,7 @@ function bin(name: string): string {
 
 function pyrightStep(
   environments: Environments,
-  name: 'training' | 'conversion' | 'dev',
+  name: 'training' | 'conversion' | 'analysis' | 'dev',
   folders: string[],
 ): Step {
   const python = environments.get(name)?.python ?? '';
@@ -50,6 +51,7 @@ function steps(environments: Environments): Step[] {
     { name: 'ruff', command: ruff, args: ['check', ...PYTHON_FOLDERS] },
     pyrightStep(environments, 'training', ['libs/worker-py/src', 'services/training-worker/src']),
     pyrightStep(environments, 'conversion', ['services/conversion-worker/src']),
+    pyrightStep(environments, 'analysis', ['services/analysis-worker/src']),
     pyrightStep(environments, 'dev', ['libs/client-py/src']),
     { name: 'generate', command: node, args: ['scripts/generate.ts'] },
     {
@@ -77,7 +79,7 @@ await runScript(async () => {
     return 0;
   }
   if (process.argv.includes('--full')) process.env.MILLRACE_TEST_LONG = '1';
-  const environments = await prepareEnvironments(['dev', 'training', 'conversion'], createReporter());
+  const environments = await prepareEnvironments(['dev', 'training', 'conversion', 'analysis'], createReporter());
   const results = await runSteps(steps(environments));
   return summarise('verify', results);
 });

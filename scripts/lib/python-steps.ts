@@ -8,9 +8,9 @@ const EXPORT_LINES_MIN = 95;
 
 type Suite = {
   name: string;
-  environment: 'training' | 'conversion' | 'torch' | 'dev';
+  environment: 'training' | 'conversion' | 'analysis' | 'torch' | 'dev';
   /** Whose sources are on the path; without a worker those of the folders themselves. */
-  worker?: 'training-worker' | 'conversion-worker';
+  worker?: 'training-worker' | 'conversion-worker' | 'analysis-worker';
   folders: readonly string[];
   packages: readonly string[];
   linesMin: number | null;
@@ -53,6 +53,14 @@ const SUITES: readonly Suite[] = [
     worker: 'conversion-worker',
     folders: ['services/conversion-worker'],
     packages: ['millrace_conversion'],
+    linesMin: WORKER_LINES_MIN,
+  },
+  {
+    name: 'pytest analysis',
+    environment: 'analysis',
+    worker: 'analysis-worker',
+    folders: ['services/analysis-worker'],
+    packages: ['millrace_analysis'],
     linesMin: WORKER_LINES_MIN,
   },
   {

@@ -159,6 +159,15 @@ def test_a_column_that_widens_far_below_the_beginning_is_read_again(bench: Bench
     assert made.json('quality.json')['rows']['kept'] == 120_001
 
 
+def test_times_with_and_without_a_zone_are_utc(bench: Bench) -> None:
+    bench.write('a.csv', 'at,note\n2024-05-01T02:00:00+02:00,2024-05-01\n2024-05-01 00:00:00.5,later\n')
+    rules = [{'name': 'at', 'type': 'timestamp'}]
+    made = bench.run(split={'seed': 0, 'validation': 0, 'test': 0}, columns=rules)
+    times = [str(value) for value in made.table('train').column('at').to_pylist()]
+    assert times == ['2024-05-01 00:00:00', '2024-05-01 00:00:00.500000']
+    assert made.table('train').column('note').to_pylist() == ['2024-05-01', 'later']
+
+
 def test_several_files_are_one_table_in_the_order_of_their_names(bench: Bench) -> None:
     bench.write('b/2.csv', 'x,y\n3,c\n')
     bench.write('a/1.csv', 'x,y\n1,a\n2.5,b\n')
@@ -176,7 +185,8 @@ def test_a_custom_reader_is_found_by_its_entry_point(
         'import pyarrow as pa\n'
         'def read(path):\n'
         '    rows = [line.split("=") for line in path.read_text().splitlines()]\n'
-        '    yield pa.RecordBatch.from_pydict({"name": [r[0] for r in rows], "count": [int(r[1]) for r in rows]})\n'
+        '    names, counts = zip(*rows)\n'
+        '    yield pa.RecordBatch.from_pydict({"name": names, "count": list(map(int, counts))})\n'
     )
     info = package / 'counts_reader-1.0.dist-info'
     (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: counts-reader\nVersion: 1.0\n')

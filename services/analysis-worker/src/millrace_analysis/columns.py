@@ -109,9 +109,19 @@ def convert(values: pa.Array, kind: ColumnKind) -> tuple[pa.Array, list[int]]:
     if kind.kind == 'string' and kind_of(values.type) is None:
         return pa.array([None if value is None else str(value) for value in values.to_pylist()], target), []
     try:
-        return values.cast(target), []
+        return _cast(values, target), []
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _one_by_one(values, target)
+
+
+def _cast(values: pa.Array, target: pa.DataType) -> pa.Array:
+    """Times with a zone become UTC; those without are taken to be UTC."""
+    if not pa.types.is_timestamp(target) or not pa.types.is_string(values.type):
+        return values.cast(target)
+    try:
+        return values.cast(pa.timestamp('us', 'UTC')).cast(target)
+    except pa.ArrowInvalid:
+        return values.cast(target)
 
 
 def _one_by_one(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[int]]:
@@ -121,7 +131,7 @@ def _one_by_one(values: pa.Array, target: pa.DataType) -> tuple[pa.Array, list[i
     def part(start: int, stop: int) -> pa.Array:
         piece = values.slice(start, stop - start)
         try:
-            return piece.cast(target)
+            return _cast(piece, target)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             if stop - start == 1:
                 bad.append(start)
@@ -180,7 +190,7 @@ _NUMBER = r'^\s*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\s*$'
 
 def _casts(values: pa.Array, type_: pa.DataType) -> bool:
     try:
-        values.cast(type_)
+        _cast(values, type_)
         return True
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False

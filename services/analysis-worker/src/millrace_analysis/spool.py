@@ -108,6 +108,8 @@ def _columns(
         if not is_final:
             _assert_not_wider(values, kind)
         converted, bad = convert(values, kind)
+        if bad and kind.kind == 'timestamp' and not is_final:
+            raise _Widens
         if bad:
             texts = [values[row].as_py() for row in bad[:100]]
             if kind.kind == 'vector':
@@ -125,6 +127,8 @@ def _assert_not_wider(values: pa.Array, kind: ColumnKind) -> None:
         found = ColumnKind('vector', found.size or size_of_vectors(values))
         if kind.kind == 'vector' and kind.size is None and found.size is not None:
             raise _Widens
+    if kind.kind == 'timestamp' and found.kind == 'string':
+        return
     if kind.kind != 'vector' and wider(found, kind).kind != kind.kind:
         raise _Widens
 

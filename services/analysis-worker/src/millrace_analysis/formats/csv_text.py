@@ -29,10 +29,12 @@ def read_csv(reading: Reading) -> Iterator[pa.RecordBatch]:
     kind of its column.
     """
     header = _header(reading)
+    # The parser wants a zone in all times of a column or in none; `convert` takes both.
+    texts = reading.as_text | {name for name, kind in reading.kinds.items() if kind.kind == 'timestamp'}
     kinds = {
-        name: pa.string() if reading.all_text or name in reading.as_text else reading.kinds[name].arrow()
+        name: pa.string() if reading.all_text or name in texts else reading.kinds[name].arrow()
         for name in header
-        if reading.all_text or name in reading.as_text or name in reading.kinds
+        if reading.all_text or name in texts or name in reading.kinds
     }
 
     ragged: list[str] = []

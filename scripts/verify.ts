@@ -79,7 +79,10 @@ await runScript(async () => {
     return 0;
   }
   if (process.argv.includes('--full')) process.env.MILLRACE_TEST_LONG = '1';
-  const environments = await prepareEnvironments(['dev', 'training', 'conversion', 'analysis'], createReporter());
+  const environments = await prepareEnvironments(
+    ['dev', 'training', 'conversion', 'analysis'],
+    createReporter(),
+  );
   const results = await runSteps(steps(environments));
   return summarise('verify', results);
 });

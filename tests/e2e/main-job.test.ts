@@ -8,7 +8,8 @@ import { workerMethods } from '@millrace/contracts';
 import { createDatabase } from '@millrace/database';
 import { INBOX_PREFIXES } from '@millrace/embedded';
 import { createStorage } from '@millrace/storage';
-import { eventually, findPrometheus, isLongRun, startPrometheus } from '@millrace/testing';
+import { eventually } from '@millrace/testing';
+import { assertScraped, assertServingShown } from './operator-views.ts';
 import type { Json, TestPlatform } from './platform.ts';
 import { cli, crash, pidOf, pipelineDone, startTestPlatform } from './platform.ts';
 
@@ -71,23 +72,7 @@ describe('the main job', () => {
       expect(answer.status).toBe(200);
       expect(answer.body.confidence).toBeGreaterThanOrEqual(0);
       expect(answer.body.confidence).toBeLessThanOrEqual(1);
-
-      expect(await cli(millrace, 'models', 'serving')).toMatch(
-        /plain@\S+\s+ready\s+(inline|host)\s+\d+\s+0\s+0\s/,
-      );
-      const served = await cli(millrace, 'models', 'serving', 'plain');
-      for (const line of [
-        /^runs +(inline|host): a row takes/m,
-        /^rows +(joined|alone): \S/m,
-        /^requests +1, 0 failed, 0 turned away$/m,
-        /^queue +0 wait \(0 B\), 0 run$/m,
-        /^latency +p50 [\d.]+, p99 [\d.]+ ms; [\d.]+ in the queue$/m,
-      ])
-        expect(served).toMatch(line);
-      await expect(cli(millrace, 'models', 'serving', 'nobody')).rejects.toMatchObject({
-        stderr: expect.stringContaining('is not in memory'),
-      });
-
+      await assertServingShown(millrace, 'plain');
       const { inferenceId } = answer.body;
       const feedback = await millrace.call('POST', '/feedback', {
         inferenceId,
@@ -153,39 +138,11 @@ describe('the main job', () => {
     JOB_TIMEOUT_MS,
   );
 
-  test('a real Prometheus scrapes every service, and reads each line of each', async () => {
-    const found = await findPrometheus();
-    if ('reason' in found) {
-      if (isLongRun) throw new Error(`The full run needs a Prometheus: ${found.reason}`);
-      process.stderr.write(`Left out, for there is no Prometheus here: ${found.reason}\n`);
-      return;
-    }
-    const services = millrace.platform.state().parts.filter(({ kind }) => kind === 'service');
-    const targets = Object.fromEntries(services.map(({ name, port }) => [name, `127.0.0.1:${port}`]));
-    const prometheus = await startPrometheus(found.programs, targets);
-    try {
-      await eventually(
-        async () => {
-          const up = await prometheus.query('up == 1');
-          expect(up.map(({ labels }) => labels.job).sort()).toEqual(Object.keys(targets).sort());
-        },
-        { timeoutMs: 60_000 },
-      );
-      const [served] = await prometheus.query(
-        'sum(millrace_inference_request_seconds_count{model="plain",job="inference"})',
-      );
-      expect(served?.value).toBe(1);
-      for (const [name, target] of Object.entries(targets)) {
-        const complaints = await prometheus.check(await (await fetch(`http://${target}/metrics`)).text());
-        expect({ name, complaints: complaints.filter((line) => line.startsWith('millrace_')) }).toEqual({
-          name,
-          complaints: [],
-        });
-      }
-    } finally {
-      await prometheus.stop();
-    }
-  }, 120_000);
+  test(
+    'a real Prometheus scrapes every service, and reads each line of each',
+    () => assertScraped(millrace, { model: 'plain', requests: 1 }),
+    120_000,
+  );
 
   test('a dataset that cannot be trained on fails the job with the reason', async () => {
     const { body: dataset } = await millrace.call('POST', '/v1/datasets', { name: 'one class' });

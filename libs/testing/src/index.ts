@@ -21,13 +21,7 @@ export {
   startPostgres,
   startS3,
 } from './private-server.ts';
-export {
-  type FoundPrometheus,
-  findPrometheus,
-  type Sample,
-  startPrometheus,
-  type TestPrometheus,
-} from './prometheus.ts';
+export { prometheusPrograms, type Sample, startPrometheus, type TestPrometheus } from './prometheus.ts';
 export { promisedTime } from './promised-time.ts';
 export { settledMemory } from './settled-memory.ts';
 export {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { environmentsRoot, freePort } from '@millrace/embedded';
+import { isLongRun } from './long-run.ts';
 import { startTestProcess } from './test-process.ts';
 
 const run = promisify(execFile);
@@ -14,8 +15,6 @@ const SCRAPE_INTERVAL = '1s';
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 type Programs = { readonly prometheus: string; readonly promtool: string };
-/** Where the programs are, or why they cannot be had here. */
-export type FoundPrometheus = { readonly programs: Programs } | { readonly reason: string };
 
 function programsIn(folder: string): Programs | undefined {
   const programs = { prometheus: join(folder, 'prometheus'), promtool: join(folder, 'promtool') };
@@ -44,21 +43,25 @@ async function fetchPackage(folder: string): Promise<void> {
 
 /**
  * A real Prometheus: of the machine where PATH has one, else Debian's, fetched once by apt-get (which checks its
- * signature) and unpacked beside the Python environments without root. `reason` says why there is none.
+ * signature) and unpacked beside the Python environments without root. Undefined where it cannot be had, and the run
+ * says why; a full run throws.
  */
-export async function findPrometheus(): Promise<FoundPrometheus> {
+export async function prometheusPrograms(): Promise<Programs | undefined> {
   for (const folder of (process.env.PATH ?? '').split(delimiter)) {
     const programs = programsIn(folder);
-    if (programs !== undefined) return { programs };
+    if (programs !== undefined) return programs;
   }
   const folder = join(environmentsRoot(process.env), 'prometheus');
   try {
     if (programsIn(folder) === undefined) await fetchPackage(folder);
-  } catch (error) {
-    return { reason: error instanceof Error ? error.message : String(error) };
+    const programs = programsIn(folder);
+    if (programs === undefined) throw new Error(`${folder} lacks prometheus or promtool`);
+    return programs;
+  } catch (cause) {
+    if (isLongRun) throw new Error('A full run needs a Prometheus, and there is none.', { cause });
+    process.stderr.write(`Left out, for there is no Prometheus here: ${String(cause)}\n`);
+    return undefined;
   }
-  const programs = programsIn(folder);
-  return programs === undefined ? { reason: `${folder} lacks prometheus or promtool` } : { programs };
 }
 
 /** One series of an answer to a query: its labels and its value now. */

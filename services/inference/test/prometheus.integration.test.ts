@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { TestPrometheus } from '@millrace/testing';
-import { eventually, findPrometheus, isLongRun, startPrometheus } from '@millrace/testing';
+import { eventually, prometheusPrograms, startPrometheus } from '@millrace/testing';
 import type { ServerProcess } from './support/server-process.ts';
 import { startServerProcess } from './support/server-process.ts';
 import type { Serving } from './support/serving.ts';
@@ -17,16 +17,12 @@ let server: ServerProcess;
 let prometheus: TestPrometheus | undefined;
 
 beforeAll(async () => {
-  const found = await findPrometheus();
-  if ('reason' in found) {
-    if (isLongRun) throw new Error(`The full run needs a Prometheus: ${found.reason}`);
-    process.stderr.write(`Left out, for there is no Prometheus here: ${found.reason}\n`);
-    return;
-  }
+  const programs = await prometheusPrograms();
+  if (programs === undefined) return;
   serving = await startServing();
   server = await startServerProcess({ ...serving.environment, MILLRACE_TRITON_METRICS: 'true' }, 2);
   await serving.registry.add('watched', fixture('classifier'));
-  prometheus = await startPrometheus(found.programs, { inference: new URL(server.origin).host });
+  prometheus = await startPrometheus(programs, { inference: new URL(server.origin).host });
 }, 200_000);
 
 afterAll(async () => {

@@ -67,6 +67,7 @@ describe('a training', () => {
 test('a dataset alone has the version of its generator and the defaults of its schema', () => {
   expect(catalog.resolveDataset('counting', { seed: 3 })).toEqual({
     version: '3',
+    pool: 'torch',
     params: { samples: 10, seed: 3 },
   });
 });

@@ -77,9 +77,11 @@ def train(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
     parameters.
     """
 
-    def run(recorder: Recorder | None = None, resume: Path | None = None, **changes: Any):
+    def run(
+        recorder: Recorder | None = None, resume: Path | None = None, data: Path | None = None, **changes: Any
+    ):
         recorder = recorder or Recorder()
-        job = Job('isotope', dataset, tmp_path_factory.mktemp('work'), resume, 'job-1')
+        job = Job('isotope', data or dataset, tmp_path_factory.mktemp('work'), resume, 'job-1')
         out, files, meta = run_training(job, {**PARAMS, **changes}, recorder.report)
         return Trained(out, files, meta, recorder)
 

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from millrace_training.jobs import run_generate
 from millrace_training.spectra import detector
+from millrace_training.spectra.baseline import measure_baselines
+from millrace_training.spectra.files import read_dataset
 from millrace_training.spectra.generator import CHANNELS, CONDITIONS, GAIN_KEV, Ranges, Templates, draw_split
 from millrace_training.spectra.isotopes import CLASSES, LINES
 
@@ -119,3 +121,11 @@ def test_equal_parameters_give_equal_bytes_in_the_layout_of_ingested_data(
     table = pa.ipc.open_file(pa.memory_map(str(again / 'train.arrow'))).read_all()
     assert table.num_rows == 480
     assert [column['name'] for column in schema['columns']] == table.column_names
+
+
+def test_classical_models_are_measured_on_the_same_splits(dataset: Path) -> None:
+    measured = measure_baselines(read_dataset(dataset), limit=1)
+    assert [entry['augmented'] for entry in measured['candidates']] == [False, True]
+    assert measured['chosen']['validation'] == max(e['validation'] for e in measured['candidates'])
+    assert measured['bestInHindsight']['test']['accuracy'] > 0.5
+    assert set(measured['chosen']['byCondition']) == set(CONDITIONS)

@@ -88,6 +88,13 @@ class Run:
     generator: Any
     progress: Progress
     best: dict[str, Any]
+    saved_step: int = 0
+    """Batches done when the last checkpoint was written or read."""
+
+    @property
+    def step(self) -> int:
+        """Batches done."""
+        return self.progress.epoch * self.rates.steps_per_epoch + self.progress.batch
 
 
 def predict(net: nn.Module, spectra: Any, tick: Callable[[], None] | None = None) -> Any:
@@ -147,7 +154,7 @@ def fit(
     run = Run(net, optimizer, rates, generator, Progress(), {})
     if place.resume_dir is not None:
         _resume(run, place, options, report)
-    report.step += run.progress.epoch * rates.steps_per_epoch + run.progress.batch
+    report.step += run.step
     written = time.monotonic()
     while run.progress.epoch < options.epochs and not _is_done(run.progress, options.patience):
         report.epoch = run.progress.epoch + 1
@@ -179,6 +186,7 @@ def _resume(run: Run, place: Place, options: FitOptions, report: Reporter) -> No
     assert place.resume_dir is not None
     try:
         restore_state(run, read_checkpoint(place.resume_dir, place.identity))
+        run.saved_step = run.step
         progress = run.progress
         report.log(f'resumed at epoch {progress.epoch + 1} of {options.epochs}, batch {progress.batch}')
     except RecipeError as error:
@@ -188,10 +196,12 @@ def _resume(run: Run, place: Place, options: FitOptions, report: Reporter) -> No
 
 
 def _save(run: Run, place: Place, report: Reporter) -> None:
+    if run.step == run.saved_step:
+        return
     run.progress.sequence += 1
     folder = write_state(run, place.work_dir, place.identity)
-    done = run.progress.epoch * run.rates.steps_per_epoch + run.progress.batch
-    report.checkpoint(done, folder)
+    run.saved_step = run.step
+    report.checkpoint(run.step, folder)
 
 
 def _epoch(run: Run, train: Split, options: FitOptions, place: Place, report: Reporter) -> None:

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from . import steps as declared
 
 MIN_SCALE = 1e-6
-"""What a spectrum is divided by at least; a channel that deviates by less is not scaled."""
+"""What a spectrum is divided by at least."""
+
+MIN_DEVIATION = 1e-4
+"""A channel that deviates by less than this share of the one that deviates most is not scaled."""
 
 Array = NDArray[np.float32]
 
@@ -127,8 +130,9 @@ def fit(declared_steps: Sequence[Any], spectra: Array) -> list[FittedStep]:
         if isinstance(step, declared.Normalise) and step.method == 'standard':
             mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
             std = x.std(axis=0, dtype=np.float64)
-            # A channel that never changed in training must not blow up when it does later.
-            std = np.where(std < MIN_SCALE, 1.0, std).astype(np.float32)
+            # A channel that hardly changed in training must not blow up when it does later.
+            least = max(MIN_SCALE, MIN_DEVIATION * float(std.max()))
+            std = np.where(std < least, 1.0, std).astype(np.float32)
             fitted.append(FittedStep(step, mean, std))
         else:
             fitted.append(FittedStep(step))

@@ -10,7 +10,7 @@ import { compareWeights } from '../src/rebuilds/weights.ts';
 const MODELS = new URL('../../onnx/test/fixtures/generated/', import.meta.url);
 const model = readFileSync(new URL('weights_raw.onnx', MODELS));
 const other = readFileSync(new URL('logistic_regression.onnx', MODELS));
-const ALL = ['weights', 'frozenGraph', 'onnx'] as const;
+const ALL = ['weights', 'graph', 'onnx'] as const;
 const TOLERANCE = 1e-3;
 
 /** The model with the first element of one tensor set to another value. */
@@ -124,4 +124,39 @@ test('a version that was uploaded cannot be built again, and is told why', () =>
   expect(() => readBuildRecord({ provenance, meta: metaStatement(subjects, {}) })).toThrow(
     /cannot be built again: it was not trained/,
   );
+});
+
+describe('a version of a pipeline that trained weights', () => {
+  const subjects = packageSubjects({ packageDigest: SHA, modelDigest: SHA, rootDigest: SHA });
+  const built = (externalParameters: Record<string, unknown>, names: string[]) =>
+    provenanceStatement({
+      subjects: [{ name: 'model.onnx', digest: { sha256: OTHER } }],
+      buildType: 'urn:millrace:build:train-and-convert:v1',
+      externalParameters,
+      resolvedDependencies: names.map((name) => ({
+        name,
+        uri: 'urn:millrace:dataset-version:01890000-0000-7000-8000-000000000000',
+        digest: { sha256: SHA },
+      })),
+      builderId: 'urn:x',
+      invocationId: 'a-job',
+    });
+  const recordOf = (conversion: Record<string, unknown>) =>
+    readBuildRecord({
+      provenance: built({ recipe: 'isotope', params: {} }, ['dataset']),
+      meta: metaStatement(subjects, {}),
+      conversion: built(conversion, ['weights', 'architecture']),
+    });
+
+  test('is built again to the digest of its architecture', () => {
+    expect(recordOf({ opset: 17 })).toMatchObject({
+      recipe: 'isotope',
+      conversion: { opset: 17 },
+      digests: { weights: SHA, graph: SHA, onnx: OTHER },
+    });
+  });
+
+  test('cannot be built again where it was quantised, and is told why', () => {
+    expect(() => recordOf({ opset: 17, quantization: 'int8_static' })).toThrow(/it was quantised/);
+  });
 });

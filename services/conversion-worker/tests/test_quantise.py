@@ -148,6 +148,20 @@ def test_the_bytes_do_not_depend_on_the_process(tmp_path: Path, mode: str) -> No
     assert len(digests) == 1
 
 
+def test_a_model_of_a_fixed_batch_takes_its_rows_by_batches(tmp_path: Path) -> None:
+    weights = read_weights(trained(tmp_path, 'mlp'))
+    report = build(weights, BuildOptions(batch_size=3))
+    reference = definitions(weights, report.converted, 3)
+    truth = np.arange(23) % 5
+    rows = calibration.Rows(networks.spectra(23), truth, 'here')
+    said = quantise(report.converted, 'int8_static', rows, reference, None).report
+    # 12 rows for the ranges; 11 for the comparison, of which nine fill batches
+    assert (said['calibrationRows'], said['rows'], said['accuracy']['float32']) == (12, 9, 1.0)
+    few = calibration.Rows(networks.spectra(4), None, 'here')
+    with pytest.raises(ConversionError, match='do not fill a batch of 3'):
+        quantise(report.converted, 'float16', few, reference, None)
+
+
 def test_a_model_that_decides_otherwise_is_refused(tmp_path: Path) -> None:
     report, reference = exported(trained(tmp_path, 'transformer', ridge=1e-4))
     rows = calibration.Rows(networks.spectra(64), None, 'here')

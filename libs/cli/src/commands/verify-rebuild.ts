@@ -139,7 +139,7 @@ function tell(
         ['training', trainingJobId],
         ['conversion', conversionJobId],
         ['weights', shown('weights')],
-        ['frozen graph', shown('frozenGraph')],
+        ['graph', shown('graph')],
         ['ONNX', shown('onnx')],
         ['difference', difference === undefined ? null : differenceText(difference)],
       ]),

@@ -38,11 +38,19 @@ function sourceOf(job: JobView): ConversionRequest['source'] {
   const files = job.result?.files;
   if (files === undefined)
     throw new UsageError(`The training is ${job.state}; only one that succeeded has a model.`);
+  return trainedSource(job.id, files);
+}
+
+/** What a pipeline gives to the converter of what a training made: its weights, else its SavedModel. */
+export function trainedSource(
+  trainingJobId: string,
+  files: readonly ArtifactRef[],
+): ConversionRequest['source'] {
   const weights = files.filter(({ path }) => WEIGHTS.has(path));
   const saved = files.filter(({ path }) => path.startsWith('saved_model/') || path === 'samples.npz');
   return weights.some(({ path }) => path === 'model.safetensors')
-    ? { trainingJobId: job.id, format: 'weights', files: weights }
-    : { trainingJobId: job.id, files: saved };
+    ? { trainingJobId, format: 'weights', files: weights }
+    : { trainingJobId, files: saved };
 }
 
 function quantizationOf(context: Pick<Context, 'options'>, job: JobView): Quantization | undefined {

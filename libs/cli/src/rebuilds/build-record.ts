@@ -6,8 +6,11 @@ import { buildTypeOf, isSha256 } from '@millrace/integrity';
 const TRAINED = 'urn:millrace:build:train-and-convert:v1';
 const DATASET_VERSION = /^urn:millrace:dataset-version:([0-9a-f-]{36})$/;
 
-/** The three digests that name what a training and its conversion made. */
-export type BuiltDigests = { readonly weights: string; readonly frozenGraph: string; readonly onnx: string };
+/**
+ * The three digests that name what a training and its conversion made; `graph` is that of the frozen graph, or of the
+ * architecture where weights were handed over.
+ */
+export type BuiltDigests = { readonly weights: string; readonly graph: string; readonly onnx: string };
 
 /** Where and by what a model was built: each part can change its last bits. Undefined where nobody recorded it. */
 export type Conditions = {
@@ -38,19 +41,23 @@ export function readBuildRecord({ provenance, conversion }: PackageStatements): 
   if (conversion === undefined)
     throw notRebuildable('it was registered before conversions were signed; train it once more');
   const [training, converted] = [readBuild(provenance), readBuild(conversion)];
+  if (converted.external.quantization !== undefined)
+    throw notRebuildable('it was quantised, and the samples of that are not in its provenance');
   const { recipe, params } = training.external;
   const dataset = training.dependencies.get('dataset');
   const versionId = DATASET_VERSION.exec(String(dataset?.uri))?.[1];
   const digests = {
     weights: digestOf(converted.dependencies.get('weights')),
-    frozenGraph: digestOf(converted.dependencies.get('frozenGraph')),
+    graph:
+      digestOf(converted.dependencies.get('frozenGraph')) ??
+      digestOf(converted.dependencies.get('architecture')),
     onnx: digestOf(conversion.subject.find(({ name }) => name.endsWith('.onnx'))),
   };
   const datasetDigest = digestOf(dataset);
   if (typeof recipe !== 'string' || versionId === undefined || datasetDigest === undefined)
     throw notRebuildable('its provenance lacks the recipe or the dataset');
-  const { weights, frozenGraph, onnx } = digests;
-  if (weights === undefined || frozenGraph === undefined || onnx === undefined)
+  const { weights, graph, onnx } = digests;
+  if (weights === undefined || graph === undefined || onnx === undefined)
     throw notRebuildable('its provenance lacks the digests of weights and graphs');
   const machine = record(training.internal.machine);
   const { opset, tag, signature } = converted.external;
@@ -65,7 +72,7 @@ export function readBuildRecord({ provenance, conversion }: PackageStatements): 
       ...(typeof signature === 'string' && { signature }),
       ...(typeof tolerance === 'number' && { tolerance }),
     },
-    digests: { weights, frozenGraph, onnx },
+    digests: { weights, graph, onnx },
     conditions: {
       ...machineOf(machine),
       trainingEnvironment: digestOf(training.dependencies.get('training-environment')),

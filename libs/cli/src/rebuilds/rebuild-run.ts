@@ -3,6 +3,7 @@ import type { ArtifactRef, JobResult, JobView, WorkerPool } from '@millrace/cont
 import { AppError, isTerminal } from '@millrace/contracts';
 import type { JobsClient } from '@millrace/sdk';
 import type { Context } from '../command.ts';
+import { trainedSource } from '../conversions/conversion-request.ts';
 import { duration } from '../format.ts';
 import { progressText } from '../job-progress.ts';
 import type { BuildRecord, BuiltDigests } from './build-record.ts';
@@ -42,9 +43,8 @@ export async function rebuild(
   const trained = await run.finish('train', training, submitted, () =>
     assertDataset(submitted, dataset.digest),
   );
-  const files = trained.files.filter(isSource);
   const conversion = await conversions.create({
-    source: { trainingJobId: submitted.id, files },
+    source: trainedSource(submitted.id, trained.files),
     ...record.conversion,
   });
   const converted = await run.finish('convert', conversions, conversion);
@@ -53,7 +53,7 @@ export async function rebuild(
     conversionJobId: conversion.id,
     digests: {
       weights: String(trained.meta.weightsDigest),
-      frozenGraph: String(trained.meta.frozenGraphDigest),
+      graph: String(trained.meta.frozenGraphDigest ?? trained.meta.architectureDigest),
       onnx: converted.files.find(isOnnx)?.sha256 ?? '',
     },
     trainingMeta: trained.meta,
@@ -63,9 +63,6 @@ export async function rebuild(
 
 /** The model among the files of a conversion. */
 export const isOnnx = ({ path }: ArtifactRef): boolean => path.endsWith('.onnx');
-/** What a pipeline gives to the converter. */
-const isSource = ({ path }: ArtifactRef): boolean =>
-  path.startsWith('saved_model/') || path === 'samples.npz';
 
 function assertDataset({ spec }: JobView, digest: string): void {
   const { dataset } = spec as { dataset?: { digest?: string } };

@@ -20,7 +20,7 @@ const CONDITIONS: readonly (readonly [keyof Conditions, string])[] = [
 
 /** The parts whose digests are equal. */
 export function equalParts(original: BuiltDigests, rebuilt: BuiltDigests): (keyof BuiltDigests)[] {
-  return (['weights', 'frozenGraph', 'onnx'] as const).filter((part) => original[part] === rebuilt[part]);
+  return (['weights', 'graph', 'onnx'] as const).filter((part) => original[part] === rebuilt[part]);
 }
 
 /** Why a rebuild under these conditions can claim no more than to be close. */

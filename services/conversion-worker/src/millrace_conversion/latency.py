@@ -14,10 +14,19 @@ LATENCY_WARM_UPS = 3
 
 
 def latency_ms_p50(data: bytes, inputs: parity.Arrays) -> float:
-    """Median time of one row of `inputs` on one thread, in ms, over LATENCY_RUNS runs after warm-up."""
+    """Median time of one row of `inputs`, or of a fixed batch, on one thread, in ms.
+
+    Over LATENCY_RUNS runs after LATENCY_WARM_UPS.
+    """
     session = parity.open_session(data, threads=1)
-    is_batched = all(value.shape and not isinstance(value.shape[0], int) for value in session.get_inputs())
-    feeds = {name: np.ascontiguousarray(v[:1]) if is_batched else v for name, v in inputs.items()}
+    sizes = {value.name: value.shape[0] if value.shape else None for value in session.get_inputs()}
+    is_batched = not any(size is None or isinstance(size, int) for size in sizes.values())
+    feeds = {
+        name: np.ascontiguousarray(values[: 1 if is_batched else sizes[name]])
+        if is_batched or isinstance(sizes[name], int)
+        else values
+        for name, values in inputs.items()
+    }
     times: list[float] = []
     for index in range(LATENCY_WARM_UPS + LATENCY_RUNS):
         before = time.perf_counter()

@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from . import parity
 from .calibration import Rows, unusable
 from .canonical import serialise
-from .convert import Converted, tensor_infos
+from .convert import Converted, TensorInfo, tensor_infos
 from .errors import ConversionError
 from .latency import latency_ms_p50
 from .runtime import load
@@ -28,8 +28,8 @@ AGREEMENT_MIN_DEFAULT = 0.95
 OPERATORS = ['MatMul', 'Gemm', 'Conv']
 # Raw counts and their logarithms need the range and digits of float32.
 PREPROCESSING_PLACE = 'preprocessing.'
-# What the tools leave in a model: their names and versions, which would change the bytes.
-_PRODUCER = 'millrace'
+# Rows that a model of any batch answers at once.
+BATCH_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,17 @@ def quantise(
             'mode': mode,
             'agreementMin': wanted,
             'calibrationRows': len(ranges) if mode == 'int8_static' and ranges is not None else 0,
-            'samples': parity_source(rows, reference),
+            'samples': reference.source if rows is None else rows.source,
             **report,
         },
     )
-
-
-def parity_source(rows: Rows | None, reference: parity.Reference) -> str:
-    """Where the compared rows come from."""
-    return reference.source if rows is None else rows.source
 
 
 def _run(converted: Converted, mode: Mode, ranges: NDArray[np.float32] | None) -> ModelProto:
     before = ModelProto.FromString(converted.data)
     try:
         with _quiet():
-            made = _float16(before) if mode == 'float16' else _int8(before, converted.inputs[0].name, ranges)
+            made = _float16(before) if mode == 'float16' else _int8(before, converted.inputs[0], ranges)
         made = ModelProto.FromString(made.SerializeToString())
         _tidy(made, converted)
         load('onnx.checker').check_model(made, full_check=True)
@@ -153,7 +148,7 @@ def _skip_round_trips(model: ModelProto) -> None:
         model.graph.node.remove(node)
 
 
-def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None) -> ModelProto:
+def _int8(model: ModelProto, info: TensorInfo, ranges: NDArray[np.float32] | None) -> ModelProto:
     tool = load('onnxruntime.quantization')
     constants = {tensor.name for tensor in model.graph.initializer}
     excluded = [
@@ -177,7 +172,7 @@ def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None
             tool.quantize_static(
                 str(source),
                 str(target),
-                _reader(input_name, ranges),
+                _reader(info, ranges),
                 quant_format=tool.QuantFormat.QDQ,
                 activation_type=tool.QuantType.QUInt8,
                 **settings,
@@ -185,23 +180,24 @@ def _int8(model: ModelProto, input_name: str, ranges: NDArray[np.float32] | None
         return ModelProto.FromString(target.read_bytes())
 
 
-def _reader(name: str, ranges: NDArray[np.float32]) -> Any:
-    """The rows one by one, as onnxruntime's calibration wants them."""
+def _reader(info: TensorInfo, ranges: NDArray[np.float32]) -> Any:
+    """The rows one by one, or batch by batch where the model has a fixed one, as onnxruntime wants them."""
+    batches = _batches(ranges, info, 1)
 
     class Reader(load('onnxruntime.quantization').CalibrationDataReader):
         def __init__(self) -> None:
-            self._left: Iterator[NDArray[np.float32]] = iter(ranges[:, None])
+            self._left: Iterator[NDArray[np.float32]] = iter(batches)
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             row = next(self._left, None)
-            return None if row is None else {name: row}
+            return None if row is None else {info.name: row}
 
     return Reader()
 
 
 def _tidy(model: ModelProto, before: Converted) -> None:
     """The metadata of the float32 model, and nothing of the tools'."""
-    model.producer_name, model.producer_version, model.doc_string = _PRODUCER, '', ''
+    model.producer_name, model.producer_version, model.doc_string = before.model.producer_name, '', ''
     model.ir_version = before.ir_version
     model.graph.name = before.model.graph.name
     del model.metadata_props[:]
@@ -216,8 +212,9 @@ def _compare(
     difference = np.abs(answers[0].astype(np.float64) - answers[1].astype(np.float64))
     decisions = [_decisions(one) for one in answers]
     is_deciding = decisions[0] is not None and decisions[1] is not None
+    known = None if truth is None else truth[: len(answers[0])]
     accuracies = [
-        None if truth is None or one is None else _share(one == truth, truth >= 0) for one in decisions
+        None if known is None or one is None else _share(one == known, known >= 0) for one in decisions
     ]
     latencies = [latency_ms_p50(one.data, feeds) for one in (before, after)]
     return {
@@ -233,9 +230,18 @@ def _compare(
 
 
 def _first_output(converted: Converted, feeds: parity.Arrays) -> NDArray[Any]:
+    info = converted.inputs[0]
+    name = converted.outputs[0].name
     try:
         session = parity.open_session(converted.data)
-        answers = np.asarray(session.run([converted.outputs[0].name], feeds)[0])
+        parts = (
+            [{info.name: rows} for rows in _batches(feeds[info.name], info, BATCH_ROWS)]
+            if len(converted.inputs) == 1
+            else [feeds]
+        )
+        answers = np.concatenate([np.asarray(session.run([name], part)[0]) for part in parts])
+    except ConversionError:
+        raise
     except Exception as error:
         raise ConversionError(
             'quantization_failed', f'onnxruntime cannot run it: {str(error)[:500]}'
@@ -243,6 +249,16 @@ def _first_output(converted: Converted, feeds: parity.Arrays) -> NDArray[Any]:
     if not np.isfinite(answers).all():
         raise ConversionError('quantization_failed', 'The model answers NaN or Infinity in this mode.')
     return answers
+
+
+def _batches(rows: NDArray[Any], info: TensorInfo, size: int) -> list[NDArray[Any]]:
+    """Pieces of `size` rows, or of the model's own batch; what does not fill one of those is left out."""
+    own = info.shape[0] if info.shape else None
+    if own is None:
+        return [rows[at : at + size] for at in range(0, len(rows), size)]
+    if len(rows) < own:
+        raise unusable(f'{len(rows)} rows do not fill a batch of {own}')
+    return [rows[at : at + own] for at in range(0, len(rows) - own + 1, own)]
 
 
 def _decisions(answers: NDArray[Any]) -> NDArray[Any] | None:

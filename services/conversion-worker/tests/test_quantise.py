@@ -221,9 +221,11 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes()[:-40])
     (tmp_path / 'rows.csv').write_text('1,2\n')
     np.savez(tmp_path / 'other.npz', counts=spectra)
-    np.savez_compressed(
-        tmp_path / 'bomb.npz', inputs=np.zeros((1 << 14, 1 << 14), np.float32), more=np.zeros(9)
-    )
+    # what its directory says is believed before anything is unpacked
+    bomb = bytearray((tmp_path / 'other.npz').read_bytes())
+    at = bomb.index(b'PK\x01\x02') + 24
+    bomb[at : at + 4] = (1 << 31).to_bytes(4, 'little')
+    (tmp_path / 'bomb.npz').write_bytes(bomb)
     np.savez(tmp_path / 'wide.npz', inputs=spectra[:, :5])
     np.savez(tmp_path / 'nan.npz', inputs=np.full((2, 64), np.nan))
     np.savez(tmp_path / 'empty.npz', inputs=spectra[:0])

@@ -22,7 +22,7 @@ export { CHAIN_GENESIS, chainHash, verifyChain } from './hash-chain.ts';
 export type { KeyPairPem, Signer } from './keys.ts';
 export { createFileSigner, generateKeyPair, publicKeyId } from './keys.ts';
 export type { BundleSource } from './model-bundle/bundle-source.ts';
-export { openModelBundle } from './model-bundle/bundle-source.ts';
+export { openModelBundle, tarBundle } from './model-bundle/bundle-source.ts';
 export type { HistoryClaim } from './model-bundle/history-proof.ts';
 export {
   HISTORY_ROWS_MAX,
@@ -31,8 +31,8 @@ export {
 } from './model-bundle/history-proof.ts';
 export type { BundleAbout } from './model-bundle/layout.ts';
 export { BUNDLE_FORMAT, bundleFiles, MODEL_FOLDER } from './model-bundle/layout.ts';
-export type { VerifiedBundle } from './model-bundle/verify-model-bundle.ts';
-export { verifyModelBundle } from './model-bundle/verify-model-bundle.ts';
+export type { OpenedBundle, VerifiedBundle } from './model-bundle/verify-model-bundle.ts';
+export { openVerifiedBundle, verifyModelBundle } from './model-bundle/verify-model-bundle.ts';
 export type { ModelIdentity } from './model-digest.ts';
 export { modelDigest } from './model-digest.ts';
 export type { FileEntry, VerifiedModel } from './model-signature.ts';

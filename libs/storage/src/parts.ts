@@ -5,6 +5,7 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
   ListPartsCommand,
   PutObjectCommand,
   UploadPartCommand,
@@ -25,6 +26,9 @@ export type WrittenObject = { sha256: string; sizeBytes: number };
 export type UploadedPart = { number: number; etag: string; sha256?: string };
 /** A part that the object store has. */
 export type StoredPart = { number: number; etag: string; sizeBytes: number };
+
+/** An upload in parts that is not over. */
+export type BegunUpload = { key: string; uploadId: string; startedAt: Date };
 
 type Target = { client: S3Client; bucket: string; key: string };
 
@@ -160,6 +164,24 @@ export async function presignPart(
 /** A SHA-256 as the object store writes it. */
 export function checksumOf(sha256: string): string {
   return Buffer.from(sha256, 'hex').toString('base64');
+}
+
+/** Uploads under a prefix that were begun and neither completed nor given up, at most `limit`. */
+export async function listPartUploads(
+  { client, bucket }: Omit<Target, 'key'>,
+  prefix: string,
+  limit: number,
+): Promise<BegunUpload[]> {
+  const { Uploads: found = [] } = await client
+    .send(new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, MaxUploads: limit }))
+    .catch((error: unknown) => {
+      throw toStorageError(error, `listing uploads of ${prefix}`);
+    });
+  return found.flatMap(({ Key: key, UploadId: uploadId, Initiated: startedAt }) =>
+    key === undefined || uploadId === undefined || startedAt === undefined
+      ? []
+      : [{ key, uploadId, startedAt }],
+  );
 }
 
 /** The parts of an upload that have come. Throws `artifact_missing` when there is no such upload. */

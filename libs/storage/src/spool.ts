@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { open, rm } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -31,7 +31,7 @@ export function spoolBuffer(bytes: Buffer): Spooled {
 }
 
 /**
- * Reads a stream to its end while hashing it: in memory while it is small, else in a file that `dispose` removes.
+ * Reads a stream to its end while hashing it: in memory while it is small, else in a file without a name.
  * Throws `payload_too_large` as soon as it is over `maxBytes`; a stream that fails leaves nothing behind.
  */
 export async function spoolStream(
@@ -42,13 +42,12 @@ export async function spoolStream(
   const maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY;
   let chunks: Buffer[] = [];
   let sizeBytes = 0;
-  let file: { handle: FileHandle; path: string } | undefined;
+  let file: FileHandle | undefined;
   const dispose = async () => {
     if (file === undefined) return;
-    const { handle, path } = file;
+    const handle = file;
     file = undefined;
     await handle.close();
-    await rm(path, { force: true });
   };
   try {
     for await (const piece of source) {
@@ -60,11 +59,11 @@ export async function spoolStream(
         });
       }
       hash.update(chunk);
-      if (file !== undefined) await writeAll(file.handle, chunk);
+      if (file !== undefined) await writeAll(file, chunk);
       else if (sizeBytes <= SPOOL_MEMORY_BYTES) chunks.push(chunk);
       else {
         file = await openSpool(options.spoolDir ?? tmpdir());
-        for (const held of [...chunks, chunk]) await writeAll(file.handle, held);
+        for (const held of [...chunks, chunk]) await writeAll(file, held);
         chunks = [];
       }
     }
@@ -84,9 +83,12 @@ export async function spoolStream(
   };
 }
 
-async function openSpool(folder: string): Promise<{ handle: FileHandle; path: string }> {
+async function openSpool(folder: string): Promise<FileHandle> {
   const path = join(folder, `millrace-spool-${randomUUID()}`);
-  return { handle: await open(path, 'wx+', 0o600), path };
+  const handle = await open(path, 'wx+', 0o600);
+  // without a name it goes with the process, however that ends
+  await unlink(path);
+  return handle;
 }
 
 async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
@@ -97,7 +99,7 @@ async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
 }
 
 async function readAll(
-  file: { handle: FileHandle } | undefined,
+  file: FileHandle | undefined,
   start: number,
   length: number,
   into: Buffer = Buffer.allocUnsafe(length),
@@ -106,7 +108,7 @@ async function readAll(
   const bytes = into.subarray(0, length);
   let offset = 0;
   while (offset < length) {
-    const { bytesRead } = await file.handle.read(bytes, offset, length - offset, start + offset);
+    const { bytesRead } = await file.read(bytes, offset, length - offset, start + offset);
     if (bytesRead === 0) break;
     offset += bytesRead;
   }

@@ -21,8 +21,16 @@ import type { StorageOptions } from './client.ts';
 import { createClient } from './client.ts';
 import { isMissing, toStorageError } from './errors.ts';
 import { blobKey, checkedKey } from './keys.ts';
-import type { StoredPart, UploadedPart, WrittenObject } from './parts.ts';
-import { abortParts, beginParts, completeParts, presignPart, storedParts, writeStream } from './parts.ts';
+import type { BegunUpload, StoredPart, UploadedPart, WrittenObject } from './parts.ts';
+import {
+  abortParts,
+  beginParts,
+  completeParts,
+  listPartUploads,
+  presignPart,
+  storedParts,
+  writeStream,
+} from './parts.ts';
 import type { DatedObject } from './quarantine.ts';
 import { listDated, moveObject, quarantineKey } from './quarantine.ts';
 import type { ByteRange, ObjectInfo } from './ranges.ts';
@@ -98,6 +106,8 @@ export type Storage = {
     prefix: string,
     options: { after?: string | undefined; limit: number },
   ): Promise<{ items: DatedObject[]; isLast: boolean }>;
+  /** Uploads in parts under a prefix that were begun and are not over, at most `limit`. */
+  listPartUploads(prefix: string, limit: number): Promise<BegunUpload[]>;
   /** Takes a blob out of use; whoever reads it brings it back. False when there is none. */
   quarantineBlob(sha256: string): Promise<boolean>;
   /** Brings a blob back; false when it is not in quarantine. */
@@ -142,6 +152,7 @@ export function createStorage(options: StorageOptions): Storage {
     openRange: async (key, range) => await openRange(context, checkedKey(key), range),
     listObjects: async (prefix, max) => await listObjects(context, checkedKey(prefix), max),
     listDated: async (prefix, page) => await listDated(context, checkedKey(prefix), page),
+    listPartUploads: async (prefix, limit) => await listPartUploads(context, checkedKey(prefix), limit),
     quarantineBlob: async (sha256) => await moveObject(context, blobKey(sha256), quarantineKey(sha256)),
     restoreBlob: async (sha256) => await moveObject(context, quarantineKey(sha256), blobKey(sha256)),
     deletePrefix: async (prefix) => await deletePrefix(context, prefix),

@@ -2,6 +2,8 @@ import type { HttpApp, HttpOptions } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
 import { bundleRoutes } from './bundles/bundle.routes.ts';
 import type { BundleService } from './bundles/bundle.service.ts';
+import { bundleImportRoutes } from './bundles/bundle-import.routes.ts';
+import type { BundleImportService } from './bundles/bundle-import.service.ts';
 import { collectionRoutes } from './collection/collection.routes.ts';
 import type { CollectionService } from './collection/collection.service.ts';
 import type { EnsembleRoutesOptions } from './ensembles/ensemble.routes.ts';
@@ -43,6 +45,7 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
     uploads: UploadService;
     imports: ImportService;
     bundles: BundleService;
+    bundleImports: BundleImportService;
     partUploads: PartUploadService;
     collections: CollectionService;
     tracking: Tracking;
@@ -70,6 +73,7 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
     modelRoutes,
     versionRoutes,
     bundleRoutes,
+    bundleImportRoutes,
     rolloutRoutes,
     historyRoutes,
     approvalRoutes,

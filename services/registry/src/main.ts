@@ -7,6 +7,7 @@ import { buildApp } from './app.ts';
 import { createBundleService } from './bundles/bundle.service.ts';
 import { createBundleImportService } from './bundles/bundle-import.service.ts';
 import { createCollectionService } from './collection/collection.service.ts';
+import { createOrphans } from './collection/orphans.ts';
 import { createReferences } from './collection/references.ts';
 import { ConfigSchema } from './config.ts';
 import { createEnsembleService } from './ensembles/ensemble.service.ts';
@@ -190,15 +191,21 @@ await startService({
       logger,
     });
     const graceMs = config.storageGraceSeconds * 1_000;
+    const partUploadRows = createPartUploadRepository(schema.partUploads);
     const collections = createCollectionService({
       storage,
+      orphans: createOrphans({
+        storage,
+        graceMs,
+        activeUploads: (ids) => partUploadRows.activeOf(database.db, ids),
+      }),
       references: createReferences({ bus, database, graceMs }),
       graceMs,
       logger,
     });
     const partUploads = createPartUploadService({
       database,
-      partUploads: createPartUploadRepository(schema.partUploads),
+      partUploads: partUploadRows,
       storage,
       uploads,
       logger,
@@ -241,6 +248,8 @@ await startService({
       database,
       storage,
       key,
+      models,
+      gate,
       registrations,
       versions,
       outbox,

@@ -1,14 +1,21 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { newId } from '@millrace/contracts';
 import { sha256Hex } from '@millrace/integrity';
 import { blobKey } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
+import { onnxModel, sendAsForm } from './support/large-model.ts';
+import type { Source } from './support/part-sender.ts';
+import { repeated } from './support/part-sender.ts';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack, upload } from './support/registry-stack.ts';
 
 /** Longer than the few calls that it must cover take on a slow machine. */
 const GRACE_MS = 3_000;
+const MIB = 1024 * 1024;
 const MODEL = readFileSync(new URL('./fixtures/model.onnx', import.meta.url));
 /** Models of the race between uploads and collections. */
 const RACERS = 12;
@@ -164,3 +171,81 @@ test('uploads that run while collections do lose no file, also where it lay ther
     for (const { sha256 } of files) expect(await stack.storage.headObject(blobKey(sha256))).not.toBeNull();
   }
 }, 120_000);
+
+test('what a process that was killed half way through an upload left behind is removed, and nothing else', async () => {
+  const { storage } = stack;
+  const id = newId();
+  const [key, stored, half] = [`uploads/${id}/0`, `uploads/${id}/1`, blobKey(sha256Hex('half written'))];
+  await storage.beginParts(key, { isChecked: true });
+  await storage.putObject(stored, Buffer.from('left'));
+  await storage.beginParts(half);
+  // one that can still be completed, of the same age
+  const [file, partSizeBytes] = [variant(77), 5 * 1024 * 1024];
+  const sha256 = sha256Hex(file);
+  const files = [
+    { name: 'model.onnx', sizeBytes: file.length, sha256, partSizeBytes, partDigests: [sha256] },
+  ];
+  const open = await postJson(`${origin}/v1/uploads`, {
+    ...{ modelId: 'open', version: 'v1', framework: 'onnx', files },
+  });
+  const { parts } = open.body as { parts: { items: { url: string; headers: Record<string, string> }[] } };
+  const { url = '', headers = {} } = parts.items[0] ?? {};
+  const sent = await fetch(url, { method: 'PUT', body: Uint8Array.from(file), headers });
+  expect([open.status, sent.status]).toEqual([201, 200]);
+  await aged();
+  const first = async (dryRun: boolean) =>
+    (await postJson(`${origin}/v1/storage/collections`, { dryRun })).body.abandoned;
+  expect(await first(true)).toEqual({ objects: 3, sizeBytes: 4 });
+  expect(await first(false)).toEqual({ objects: 3, sizeBytes: 4 });
+  expect(await first(false)).toEqual({ objects: 0, sizeBytes: 0 });
+  expect(await storage.headObject(stored)).toBeNull();
+  expect(await storage.listPartUploads('cas/', 10)).toEqual([]);
+  const end = await postJson(`${origin}/v1/uploads/${String(open.body.id)}/complete`, {});
+  expect(end).toMatchObject({ status: 201 });
+}, 60_000);
+
+test('a registry that is killed at any stage of an upload leaves a whole version or nothing', async () => {
+  const sources = ['first', 'half', 'all', 'later'].map((name, i) =>
+    onnxModel(repeated(name, (24 + i) * MIB)),
+  );
+  const stages: [number, number][] = [
+    [0.05, 0],
+    [0.5, 0],
+    [1, 0],
+    [1, 150],
+  ];
+  const whole = new Set<string>();
+  for (const [i, [share, afterMs]] of stages.entries()) {
+    const tmp = mkdtempSync(join(tmpdir(), 'killed-upload-'));
+    const source = sources[i] as Source;
+    const victim = await stack.startReplica('registry', { TMPDIR: tmp });
+    const { promise: reached, resolve } = Promise.withResolvers<void>();
+    const fields = { modelId: 'killed', version: `v${i}`, framework: 'onnx' };
+    const answer = sendAsForm(victim.origin, fields, source, (sent) => {
+      if (sent >= share * source.sizeBytes) resolve();
+    }).then(
+      ({ status }) => status,
+      () => 'cut off',
+    );
+    await reached;
+    await sleep(afterMs);
+    await victim.killHard();
+    const said = await answer;
+    expect(readdirSync(tmp).filter((name) => name.startsWith('millrace-'))).toEqual([]);
+    rmSync(tmp, { recursive: true });
+    const { status } = await getJson(`${origin}/v1/models/killed/versions/v${i}`);
+    if (status === 200) whole.add(sha256Hex(source.read(0, source.sizeBytes)));
+    // what was answered is there; what was not may be, but then as a whole
+    expect(said === 201 ? status : 200).toBe(200);
+    if (status === 200) expect(await verify('killed', `v${i}`)).toBe(200);
+  }
+  await aged();
+  await collect();
+  await aged();
+  await collect();
+  expect(await stack.storage.listPartUploads('cas/', 10)).toEqual([]);
+  for (const source of sources) {
+    const sha256 = sha256Hex(source.read(0, source.sizeBytes));
+    expect(await stack.storage.hasBlob(sha256)).toBe(whole.has(sha256));
+  }
+}, 180_000);

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { moduleBundleVariables } from '@millrace/embedded';
 import { eventually, isLongRun } from '@millrace/testing';
+import { onnxModel, sendAsForm } from './support/large-model.ts';
 import type { Source } from './support/part-sender.ts';
 import { beginUpload, bufferSource, repeated, sendParts } from './support/part-sender.ts';
 import type { RegistryStack } from './support/registry-stack.ts';
@@ -19,10 +19,6 @@ const RESIDENT_BYTES_MAX = 200 * MIB;
 const SAMPLE_MS = 20;
 /** Shared by the tests of a machine, as by the services of a platform. */
 const COMPILE_CACHE = join(tmpdir(), 'millrace-compile-cache');
-const MODEL = readFileSync(new URL('./fixtures/model.onnx', import.meta.url));
-/** Model.graph, Graph.initializer, Tensor.raw_data: fields of messages and bytes. */
-const [GRAPH, INITIALISER, RAW_DATA] = [7, 5, 9];
-
 /** How the launcher starts a registry: its heap is bounded, its packages come from a bundle. */
 async function asLaunched(): Promise<NodeJS.ProcessEnv> {
   const { NODE_OPTIONS = '', ...bundle } = await moduleBundleVariables(process.execPath, console.warn);
@@ -56,33 +52,6 @@ function tfjsModel(weights: Source): Source[] {
   return [bufferSource('model.json', Buffer.from(JSON.stringify(json))), weights];
 }
 
-/** The head of a field of so many bytes. */
-function fieldHead(number: number, sizeBytes: number): Buffer {
-  const head = [(number << 3) | 2];
-  let rest = sizeBytes;
-  for (; rest > 0x7f; rest = Math.floor(rest / 128)) head.push((rest % 128) | 0x80);
-  return Buffer.from([...head, rest]);
-}
-
-/** The model with one more initialiser: protobuf merges a field that comes twice. */
-function onnxModel(weights: Source): Source {
-  const size = fieldHead(1, weights.sizeBytes / 4).subarray(1);
-  // dims, data_type float32, name
-  const about = Buffer.concat([Buffer.from([0x08]), size, Buffer.from([0x10, 1, 0x42, 1, 0x77])]);
-  const raw = Buffer.concat([about, fieldHead(RAW_DATA, weights.sizeBytes)]);
-  const tensor = Buffer.concat([fieldHead(INITIALISER, raw.length + weights.sizeBytes), raw]);
-  const head = Buffer.concat([MODEL, fieldHead(GRAPH, tensor.length + weights.sizeBytes), tensor]);
-  return {
-    name: 'model.onnx',
-    sizeBytes: head.length + weights.sizeBytes,
-    read(start, end) {
-      const own = head.subarray(start, end);
-      const rest = weights.read(Math.max(0, start - head.length), Math.max(0, end - head.length));
-      return Buffer.concat([own, rest]);
-    },
-  };
-}
-
 /** Memory of the registry: what is its own, and its share of what processes have in common (PSS). */
 function residentBytes(): number {
   const text = readFileSync(`/proc/${stack.registry.pid}/smaps_rollup`, 'utf8');
@@ -113,28 +82,6 @@ async function sendInParts(fields: Record<string, string>, sources: readonly Sou
   );
 }
 
-async function sendAsForm(fields: Record<string, string>, source: Source): Promise<Response> {
-  const boundary = 'millrace-large-upload';
-  async function* body(): AsyncGenerator<Buffer> {
-    for (const [name, value] of Object.entries(fields))
-      yield Buffer.from(
-        `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
-      );
-    yield Buffer.from(
-      `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${source.name}"\r\n\r\n`,
-    );
-    for (let at = 0; at < source.sizeBytes; at += MIB)
-      yield source.read(at, Math.min(source.sizeBytes, at + MIB));
-    yield Buffer.from(`\r\n--${boundary}--\r\n`);
-  }
-  return await fetch(`${origin}/model/upload`, {
-    method: 'POST',
-    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
-    body: Readable.toWeb(Readable.from(body())) as ReadableStream,
-    duplex: 'half',
-  } as RequestInit);
-}
-
 test.each<[string, (weights: Source) => Promise<void>]>([
   [
     'an ONNX file in parts',
@@ -145,7 +92,7 @@ test.each<[string, (weights: Source) => Promise<void>]>([
     'an ONNX file as a form',
     async (weights) => {
       const fields = { modelId: 'onnx-form', version: 'v1', framework: 'onnx' };
-      const response = await sendAsForm(fields, onnxModel(weights));
+      const response = await sendAsForm(origin, fields, onnxModel(weights));
       expect([response.status, await response.json()]).toEqual([201, expect.anything()]);
     },
   ],

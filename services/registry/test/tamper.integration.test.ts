@@ -88,6 +88,8 @@ beforeAll(async () => {
     signer: createFileSigner(stack.privateKeyPem),
     stranger: createFileSigner(generateKeyPair().privateKeyPem),
   };
+  // it listens a moment before it takes requests over NATS
+  await eventually(async () => expect(await load()).toBe('ok'));
 }, 120_000);
 
 afterAll(async () => {

@@ -1,5 +1,6 @@
 import { constants, createReadStream } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { isAppError } from '@millrace/contracts';
 import { readTar } from '../tar/read-tar.ts';
 import { BUNDLE_ENTRIES_MAX, invalidBundle } from './layout.ts';
@@ -21,13 +22,17 @@ export type BundleSource = (visit: BundleVisitor) => Promise<void>;
 export async function openModelBundle(path: string): Promise<BundleSource> {
   const info = await lstat(path);
   if (info.isDirectory()) return (visit) => visitFolder(path, visit);
-  if (info.isFile()) return (visit) => visitTar(path, visit);
+  if (info.isFile()) return tarBundle(() => createReadStream(path, { highWaterMark: READ_BYTES }));
   throw invalidBundle('is a link or device; name the folder or file itself');
 }
 
-async function visitTar(path: string, visit: BundleVisitor): Promise<void> {
+/** A bundle whose tar comes as a stream; `open` is asked for one each time that it is gone through. */
+export function tarBundle(open: () => Readable): BundleSource {
+  return (visit) => visitTar(open(), visit);
+}
+
+async function visitTar(stream: Readable, visit: BundleVisitor): Promise<void> {
   const count = createCounter();
-  const stream = createReadStream(path, { highWaterMark: READ_BYTES });
   try {
     await readTar(stream, {
       refuse: invalidBundle,

@@ -5,8 +5,9 @@ import { artifactPathFault } from '../artifact-path.ts';
 import type { SignedBy, VerifyOptions } from '../bundle.ts';
 import { isSha256 } from '../digest.ts';
 import { verifyModel } from '../model-signature.ts';
+import type { PackageManifest } from '../package-manifest.ts';
 import { createManifest, PACKAGE_FILES_MAX, packageDigest } from '../package-manifest.ts';
-import type { StatementName } from '../package-statements.ts';
+import type { PackageStatements, StatementName } from '../package-statements.ts';
 import { verifyPackageStatements } from '../package-statements.ts';
 import { isObject, parseObject } from '../statement.ts';
 import type { TrustedKeys } from '../trust.ts';
@@ -22,6 +23,15 @@ import {
   MODEL_FOLDER,
 } from './layout.ts';
 
+/** What was found good, with all that it holds beside the package. */
+export type OpenedBundle = {
+  readonly summary: VerifiedBundle;
+  readonly manifest: PackageManifest;
+  readonly statements: PackageStatements;
+  /** The files beside the package, by their names in the bundle. */
+  readonly documents: ReadonlyMap<string, Buffer>;
+};
+
 /** What was found good. */
 export type VerifiedBundle = SignedBy & {
   readonly model: string;
@@ -34,6 +44,8 @@ export type VerifiedBundle = SignedBy & {
   readonly statements: readonly StatementName[];
   readonly history: HistoryClaim;
 };
+
+type BundleOptions = VerifyOptions & { onBytes?: (sizeBytes: number) => void };
 
 type Found = {
   documents: Map<string, Buffer>;
@@ -50,8 +62,17 @@ const DOCUMENTS: ReadonlySet<string> = new Set(Object.values(bundleFiles));
 export async function verifyModelBundle(
   source: BundleSource,
   trusted: TrustedKeys,
-  options: VerifyOptions & { onBytes?: (sizeBytes: number) => void } = {},
+  options: BundleOptions = {},
 ): Promise<VerifiedBundle> {
+  return (await openVerifiedBundle(source, trusted, options)).summary;
+}
+
+/** The same, and gives what the bundle holds: its package may be read a second time by these digests. */
+export async function openVerifiedBundle(
+  source: BundleSource,
+  trusted: TrustedKeys,
+  options: BundleOptions = {},
+): Promise<OpenedBundle> {
   const found = await readAll(source, options.onBytes);
   const about = readAbout(document(found, 'about'));
   const manifest = readManifest(document(found, 'manifest'));
@@ -84,7 +105,7 @@ export async function verifyModelBundle(
     throw mismatch(
       `it calls itself ${about.model} ${about.version} and was signed as ${history.model} ${history.version}`,
     );
-  return {
+  const summary = {
     keyId: signed.keyId,
     ...(signed.certificate !== undefined && { certificate: signed.certificate }),
     model: about.model,
@@ -96,6 +117,7 @@ export async function verifyModelBundle(
     statements: Object.keys(statements) as StatementName[],
     history,
   };
+  return { summary, manifest, statements, documents: found.documents };
 }
 
 /** Hashes the package as it streams by and keeps the small files beside it. */

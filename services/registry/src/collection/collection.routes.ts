@@ -12,6 +12,9 @@ const Report = Type.Object({
   }),
   restored: Type.Object(Amount.properties, { description: 'Brought back, because somebody refers to it.' }),
   freed: Type.Object(Amount.properties, { description: 'Deleted for good.' }),
+  abandoned: Type.Object(Amount.properties, {
+    description: 'Left by processes that ended half way through an upload; deleted.',
+  }),
   next: Type.Union([Type.String(), Type.Null()], {
     description: 'Send it as `after` to go on; null at the end.',
   }),

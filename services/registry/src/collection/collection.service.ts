@@ -1,5 +1,6 @@
 import type { DatedObject, Storage } from '@millrace/storage';
 import { BLOB_FOLDER, QUARANTINE_FOLDER } from '@millrace/storage';
+import type { Orphans } from './orphans.ts';
 import type { References } from './references.ts';
 
 /** Objects that one call looks at, in each folder; a list page of the object store. */
@@ -21,6 +22,8 @@ export type CollectionReport = {
   restored: Amount;
   /** Deleted for good. */
   freed: Amount;
+  /** What nobody goes on with of uploads that were broken off by the end of a process; looked for by the first call. */
+  abandoned: Amount;
   /** Where the next call goes on; null when everything was looked at. */
   next: string | null;
 };
@@ -35,10 +38,11 @@ export type CollectionService = ReturnType<typeof createCollectionService>;
 export function createCollectionService(options: {
   storage: Storage;
   references: References;
+  orphans: Orphans;
   graceMs: number;
   logger: { info(fields: object, message: string): void };
 }) {
-  const { storage, references, graceMs, logger } = options;
+  const { storage, references, orphans, graceMs, logger } = options;
 
   async function page(folder: string, place: string | undefined) {
     const after = place === undefined ? undefined : `${folder}${place}`;
@@ -91,8 +95,10 @@ export function createCollectionService(options: {
         quarantined: nothing(),
         restored: nothing(),
         freed: nothing(),
+        abandoned: nothing(),
         next: null,
       };
+      if (request.after === undefined) report.abandoned = await orphans.collect(request.dryRun);
       const [phase, place] = readPlace(request.after);
       if (phase === 'quarantined') {
         const next = await purge(report, place);

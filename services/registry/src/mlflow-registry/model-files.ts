@@ -3,21 +3,14 @@ import type { ArtifactRef } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import { PACKAGE_FILES_MAX } from '@millrace/integrity';
 import type { Storage } from '@millrace/storage';
+import { isPickle } from '../registration/pickles.ts';
 import type { Artifact, ArtifactService } from '../tracking/artifact.service.ts';
 
 /** Files that are read at once; each goes through a temporary file. */
 const FILES_AT_ONCE = 4;
-/** Names of files that Python unpickles. */
-const PICKLE_NAME = /\.(pkl|pickle|joblib|dill|cloudpickle|pt|pth|skops)$/i;
-const PICKLE_OPCODE = 0x80;
-const PICKLE_PROTOCOL_MAX = 5;
 
 /** The files of a model as a package, and those among them that hold pickles. */
 export type ModelFiles = { readonly files: readonly ArtifactRef[]; readonly pickles: readonly string[] };
-
-/** A stream that begins with a pickle of protocol 2 to 5, whatever it is called. */
-const beginsAsPickle = (head: Buffer): boolean =>
-  head[0] === PICKLE_OPCODE && (head[1] ?? 0) >= 2 && (head[1] ?? 0) <= PICKLE_PROTOCOL_MAX;
 
 async function store(
   storage: Storage,
@@ -62,7 +55,7 @@ export async function takeModelFiles(
         artifact.path === path ? (path.split('/').at(-1) as string) : artifact.path.slice(path.length + 1);
       const { ref, head } = await store(deps.storage, artifact);
       files.push({ path: name, ...ref });
-      if (PICKLE_NAME.test(name) || beginsAsPickle(head)) pickles.push(name);
+      if (isPickle(name, head)) pickles.push(name);
     }
   };
   await Promise.all(Array.from({ length: FILES_AT_ONCE }, take));

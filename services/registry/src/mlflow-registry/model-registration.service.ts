@@ -6,6 +6,7 @@ import type { Gate } from '../governance/gate.ts';
 import type { ChangeLog } from '../history/change-log.ts';
 import type { ModelRepository } from '../models/model.repository.ts';
 import type { ModelRow, Tags } from '../models/model.table.ts';
+import { assertPickles } from '../registration/pickles.ts';
 import type { ReadyRegistration, RegistrationService } from '../registration/registration.service.ts';
 import type { SigningKey } from '../registration/sign.ts';
 import type { ArtifactService } from '../tracking/artifact.service.ts';
@@ -90,12 +91,7 @@ export function createModelRegistrationService(deps: {
     if (row.copiedFrom !== null) return copyOf(row, model, row.copiedFrom);
     const taken = await takeModelFiles(deps, model.tenant, row.artifactPath ?? '');
     const { policy } = await gate.policyOf(database.db, model);
-    const [pickle] = taken.pickles;
-    if (pickle !== undefined && !policy.allowPickle)
-      throw new AppError(
-        'unsafe_model',
-        `Policy takes no model that holds pickles; ${pickle} is one. Log the model without, for example as ONNX or safetensors.`,
-      );
+    assertPickles(taken.pickles, policy);
     return prepareModel({ storage, key }, row, { tenant: model.tenant, model: model.name }, taken);
   }
 

@@ -53,6 +53,16 @@ export function createPartUploadRepository(uploads: PartUploadTable) {
       return rows[0]?.n ?? 0;
     },
 
+    /** Those of these uploads that can still be completed. */
+    async activeOf(db: Executor, ids: readonly string[]): Promise<ReadonlySet<string>> {
+      if (ids.length === 0) return new Set();
+      const rows = await db
+        .select({ id: uploads.id })
+        .from(uploads)
+        .where(and(inArray(uploads.id, [...ids]), inArray(uploads.state, ['open', 'completing'])));
+      return new Set(rows.map(({ id }) => id));
+    },
+
     /** Takes an upload to complete it, unless somebody else is at work; undefined when it is not to be had. */
     claim: (db: Executor, id: string, claimMs: number) =>
       one(

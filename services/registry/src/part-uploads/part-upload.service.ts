@@ -2,6 +2,7 @@ import { AppError, isAppError, newId } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { Storage } from '@millrace/storage';
 import { CHECKSUM_HEADER, checksumOf } from '@millrace/storage';
+import { UPLOADS_FOLDER } from '../collection/orphans.ts';
 import type { UploadedPart } from '../uploads/multipart.ts';
 import type { SpoolArea } from '../uploads/spool.ts';
 import { openSpoolArea } from '../uploads/spool.ts';
@@ -23,8 +24,6 @@ const CLAIM_MS = 120_000;
 /** How often uploads that are over are looked for, and how many at once. */
 const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 50;
-/** Folder of the object store for files on their way. */
-const FOLDER = 'uploads';
 
 /** The address of a part and what must be sent with it. */
 export type PartAddress = {
@@ -60,7 +59,7 @@ export function createPartUploadService(options: {
   async function clean({ id, files }: PartUploadRow): Promise<void> {
     try {
       for (const { key, storageUploadId } of files) await storage.abortParts(key, storageUploadId);
-      await storage.deletePrefix(`${FOLDER}/${id}/`);
+      await storage.deletePrefix(`${UPLOADS_FOLDER}${id}/`);
     } catch (error) {
       logger.warn({ err: error, uploadId: id }, 'The files of an upload could not be removed.');
     }
@@ -69,7 +68,7 @@ export function createPartUploadService(options: {
   async function begin(id: string, files: readonly PartFileRequest[]): Promise<PartFile[]> {
     const begun: PartFile[] = [];
     for (const [i, file] of files.entries()) {
-      const key = `${FOLDER}/${id}/${i}`;
+      const key = `${UPLOADS_FOLDER}${id}/${i}`;
       begun.push({ ...file, key, storageUploadId: await storage.beginParts(key, { isChecked: true }) });
     }
     return begun;

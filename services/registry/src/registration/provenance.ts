@@ -1,6 +1,6 @@
 import type { EventData, PipelineRegistrationRequested } from '@millrace/contracts';
 import type { EnsembleMember } from '@millrace/ensemble';
-import type { Provenance, ResourceDescriptor } from '@millrace/integrity';
+import type { Provenance, ResourceDescriptor, VerifiedBundle } from '@millrace/integrity';
 import { CONVERSION_BUILD_TYPE, isSha256 } from '@millrace/integrity';
 import type { Conversion } from './sign.ts';
 
@@ -11,6 +11,7 @@ export const BUILD_TYPE = {
   import: 'urn:millrace:build:upload-and-convert:v1',
   ensemble: 'urn:millrace:build:ensemble:v1',
   mlflow: 'urn:millrace:build:mlflow:v1',
+  bundle: 'urn:millrace:build:bundle:v1',
 } as const;
 
 /** The platform as the builder: workers never hold the key that signs. */
@@ -97,9 +98,12 @@ function conversion(of: {
     made: { name: made.path, digest: { sha256: made.sha256 } },
     provenance: {
       buildType: CONVERSION_BUILD_TYPE,
-      externalParameters: Object.fromEntries(
-        chosen.flatMap((name) => (meta[name] === undefined ? [] : [[name, meta[name]]])),
-      ),
+      externalParameters: {
+        ...Object.fromEntries(
+          chosen.flatMap((name) => (meta[name] === undefined ? [] : [[name, meta[name]]])),
+        ),
+        ...(isRecord(meta.quantization) && { quantization: meta.quantization.mode }),
+      },
       internalParameters: {
         ...of.parameters,
         ...(meta.tools !== undefined && { tools: meta.tools }),
@@ -184,6 +188,35 @@ export function mlflowProvenance(from: {
     resolvedDependencies: [],
     builderId: BUILDER_ID,
     invocationId: from.registrationId,
+  };
+}
+
+/** Which version of another registry a bundle brought, who had signed it, and the statements that came with it. */
+export function bundleProvenance(from: {
+  by: string;
+  requestId: string;
+  bundle: VerifiedBundle;
+  statements: readonly SourceFile[];
+}): Omit<Provenance, 'subjects'> {
+  const { model, version, packageDigest, keyId, certificate, history } = from.bundle;
+  return {
+    buildType: BUILD_TYPE.bundle,
+    externalParameters: { importedBy: from.by, model, version },
+    internalParameters: {
+      keyId,
+      ...(certificate !== undefined && { certificate }),
+      historyHead: history.head,
+    },
+    resolvedDependencies: [
+      {
+        name: 'package',
+        uri: `urn:millrace:model-version:${history.modelVersionId}`,
+        digest: { sha256: packageDigest },
+      },
+      ...from.statements.map(({ path, sha256 }) => ({ name: path, digest: { sha256 } })),
+    ],
+    builderId: BUILDER_ID,
+    invocationId: from.requestId,
   };
 }
 

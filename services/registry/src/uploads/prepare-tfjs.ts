@@ -23,7 +23,7 @@ export async function storeFiles(storage: Storage, files: UploadFiles, folder = 
 }
 
 /** As far as the file tells: shapes of a layers model's outputs are known where it runs. */
-const toSpec = ({ name, dtype, shape }: TfjsTensor): TensorSpec => ({
+export const toTensorSpec = ({ name, dtype, shape }: TfjsTensor): TensorSpec => ({
   name,
   dtype: dtype ?? 'float32',
   shape: shape ?? null,
@@ -39,8 +39,8 @@ export async function prepareTfjs(
 ): Promise<ReadyRegistration> {
   const refs = await storeFiles(storage, files);
   const digest = modelDigest({ graphDigests: refs.map(({ sha256 }) => sha256) });
-  const inputs = model.inputs.map(toSpec);
-  const outputs = model.outputs.map(toSpec);
+  const inputs = model.inputs.map(toTensorSpec);
+  const outputs = model.outputs.map(toTensorSpec);
   const { modelId, inputSchema, outputSchema, metadata } = request;
   const sources = refs.map(({ path, sha256 }) => ({ path, sha256 }));
   return {

@@ -10,8 +10,9 @@ import {
   signModel,
   verifyModel,
 } from '@millrace/integrity';
-import { AUTHORITY, issueCertificate, SIGNING } from '@millrace/testing';
+import { AUTHORITY, isLongRun, issueCertificate, SIGNING } from '@millrace/testing';
 import { openSigningKey } from '../../src/registration/signing-key.ts';
+import { createSoftwareToken } from '../support/software-token.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'signing-key-'));
 const files = [{ path: 'model.onnx', sha256: sha256Hex('m'), sizeBytes: 1 }];
@@ -76,3 +77,20 @@ test('none, two and unusable sources are refused with what to set', () => {
     openSigningKey({ signingKey: privateKeyPem, signingPublicKeyFile: file('empty.pem', 'nothing') }),
   ).toThrow(/no PEM/);
 });
+
+// fetches packages of Debian
+if (isLongRun)
+  test('a key in a PKCS#11 token signs by pkcs11-tool what any verifier takes, and a wrong PIN signs nothing', async () => {
+    const { command, publicKeyPem } = await createSoftwareToken(mkdtempSync(join(home, 'token-')));
+    const signingCommandKeyFile = file('token.pem', publicKeyPem);
+    const sign = (program: readonly string[]) => {
+      const { signer } = openSigningKey({ signingCommand: JSON.stringify(program), signingCommandKeyFile });
+      return signModel(createManifest(files), signer, 'demo');
+    };
+    const { keyId } = verifyModel(await sign(command), publicKeyPem, files);
+    expect(keyId).toBe(publicKeyId(publicKeyPem));
+    const wrongPin = command.map((part) => (part.startsWith('PKCS11_PIN=') ? 'PKCS11_PIN=0000' : part));
+    await expect(sign(wrongPin)).rejects.toMatchObject({ code: 'signer_unavailable' });
+    const otherToken = command.map((part) => (part === 'millrace' ? 'other' : part));
+    await expect(sign(otherToken)).rejects.toMatchObject({ code: 'signer_unavailable' });
+  }, 120_000);

@@ -26,7 +26,7 @@ import { watchVersions } from './models/version-watch.ts';
 import { openBusDoors } from './nats/open-bus-doors.ts';
 import type { Door } from './nats/rpc-door.ts';
 import type { PackageCache } from './packages/package-cache.ts';
-import { createRefusalReporter } from './packages/refusal-reporter.ts';
+import { countRottenFiles, createRefusalReporter } from './packages/refusal-reporter.ts';
 import { createPredictionService } from './predictions/prediction.service.ts';
 import { createPredictionMetrics } from './predictions/prediction-metrics.ts';
 import { startRollouts } from './rollouts/start-rollouts.ts';
@@ -98,6 +98,7 @@ export async function createFront(options: FrontOptions): Promise<Front> {
     modelsMax: config.loadedModelsMax,
     bytesMax: Math.ceil(config.loadedBytesMax / engine.fronts),
     resolve: (model, version) => resolver.resolve(model, version),
+    onRottenFile: countRottenFiles(metrics),
     onFailure: createRefusalReporter(bus, metrics),
   });
   const resolver = createVersionResolver(

@@ -60,6 +60,25 @@ describe('verified load', () => {
     expect(readdirSync(join(serving.folder, 'cache', 'cas'), { recursive: true })).not.toContain(
       join(sha256.slice(0, 2), sha256),
     );
+    // both copies at once, of a version that was loaded
+    const both = await serving.registry.add('both', Buffer.concat([fixture('classifier'), unknownField(3)]));
+    const digest = both.manifest.files[0]?.sha256 ?? '';
+    expect((await serving.classify('both')).status).toBe(200);
+    expect(await unload(both.modelVersionId)).toBe(204);
+    writeFileSync(cached(digest), 'rot');
+    await serving.storage.putObject(`cas/${digest.slice(0, 2)}/${digest}`, fixture('counter'));
+    expect((await serving.classify('both')).body.code).toBe('artifact_corrupt');
+    await eventually(async () => {
+      const metrics = await (await fetch(`${serving.origin}/metrics`)).text();
+      const count = (outcome: string) =>
+        Number(
+          new RegExp(
+            `millrace_inference_cache_rotten_files_total\\{[^}]*outcome="${outcome}"[^}]*\\} (\\d+)`,
+          ).exec(metrics)?.[1],
+        );
+      expect(count('healed')).toBeGreaterThanOrEqual(1);
+      expect(count('refused')).toBeGreaterThanOrEqual(1);
+    });
   });
 
   /** A protobuf field that onnxruntime skips: other bytes, same model. */

@@ -8,6 +8,7 @@ import { loadMembers, memberIdsOf } from '../ensembles/load-members.ts';
 import { openEnsemble } from '../ensembles/open-ensemble.ts';
 import type { PackageCache } from '../packages/package-cache.ts';
 import { readLabels } from '../packages/package-labels.ts';
+import type { RottenFileOutcome } from '../packages/refusal-reporter.ts';
 import { filesToServe, placeFiles } from '../packages/serving-files.ts';
 import { assertServable, verifyPackage } from '../packages/verify-package.ts';
 import { servedName, tenantOf } from './served-name.ts';
@@ -62,6 +63,8 @@ export type ModelStoreOptions = {
   bytesMax: number;
   /** The version that a member of an ensemble is, as it stands now. */
   resolve(model: string, version: string): Promise<ResolvedVersion>;
+  /** Is told of files of the node cache that were not what was signed, once they were fetched anew. */
+  onRottenFile(outcome: RottenFileOutcome): void;
   /** Is told of every load that failed. */
   onFailure(version: ResolvedVersion, error: AppError): void;
 };
@@ -112,7 +115,17 @@ export function createModelStore(options: ModelStoreOptions): ModelStore {
       if (!isAppError(error) || (error.code !== 'digest_mismatch' && error.code !== 'artifact_missing'))
         throw error;
       for (const { sha256 } of files) await cache.discard(sha256);
-      return read();
+      if (error.code === 'artifact_missing') return read();
+      return await read().then(
+        (healthy) => {
+          options.onRottenFile('healed');
+          return healthy;
+        },
+        (cause: unknown) => {
+          options.onRottenFile('refused');
+          throw cause;
+        },
+      );
     }
   }
 

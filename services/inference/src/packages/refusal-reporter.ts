@@ -25,3 +25,16 @@ export function createRefusalReporter(
     );
   };
 }
+
+/** What became of a file of the node cache that was not what was signed: a good copy came, or none did. */
+export type RottenFileOutcome = 'healed' | 'refused';
+
+/** Counts files of the node cache that were not what was signed. */
+export function countRottenFiles(metrics: Metrics): (outcome: RottenFileOutcome) => void {
+  const files = metrics.counter({
+    name: 'cache_rotten_files_total',
+    help: 'Loads that found files of the node cache changed: healed by the copy in the object store, or refused.',
+    labels: ['outcome'],
+  });
+  return (outcome) => files.inc({ outcome });
+}

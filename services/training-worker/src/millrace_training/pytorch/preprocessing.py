@@ -37,12 +37,13 @@ def _rolling_minimum(x: Any, window: int) -> Any:
 
 
 def _snip(x: Any, iterations: int) -> Any:
-    v = torch.log(torch.log(torch.sqrt(x + 1) + 1) + 1)
+    exact = x.double()
+    v = torch.log(torch.log(torch.sqrt(exact + 1) + 1) + 1)
     for p in range(min(iterations, (x.shape[1] - 1) // 2), 0, -1):
         clipped = torch.minimum(v[:, p:-p], (v[:, : -2 * p] + v[:, 2 * p :]) / 2)
         v = torch.cat([v[:, :p], clipped, v[:, -p:]], dim=1)
     baseline = torch.square(torch.exp(torch.exp(v) - 1) - 1) - 1
-    return torch.relu(x - baseline)
+    return torch.relu(exact - baseline).to(x.dtype)
 
 
 class Preprocessing(nn.Module):

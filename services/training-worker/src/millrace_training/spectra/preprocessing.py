@@ -80,12 +80,14 @@ def _moving_average(x: Array, window: int) -> Array:
 
 
 def _snip(x: Array, iterations: int) -> Array:
-    v = np.log(np.log(np.sqrt(x + 1) + 1) + 1)
+    # In float64: where nothing is clipped, the difference is rounding alone, which a later step would enlarge.
+    exact = x.astype(np.float64)
+    v = np.log(np.log(np.sqrt(exact + 1) + 1) + 1)
     for p in range(min(iterations, (x.shape[1] - 1) // 2), 0, -1):
         clipped = np.minimum(v[:, p:-p], (v[:, : -2 * p] + v[:, 2 * p :]) / 2)
         v = np.concatenate([v[:, :p], clipped, v[:, -p:]], axis=1)
     baseline = np.square(np.exp(np.exp(v) - 1) - 1) - 1
-    return np.maximum(x - baseline, 0).astype(np.float32)
+    return np.maximum(exact - baseline, 0).astype(np.float32)
 
 
 def apply_step(fitted: FittedStep, x: Array) -> Array:

@@ -1,6 +1,7 @@
 import type { ArtifactRef, JobView, Stage } from '@millrace/contracts';
 import { createKeysClient, createPrincipalsClient } from './access.ts';
 import { createBatchJobsClient } from './batch-jobs.ts';
+import { createBundlesClient } from './bundles.ts';
 import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
@@ -63,6 +64,7 @@ export function createClient(options: ClientOptions) {
     pipelines: pipelinesClient(transport),
     models: modelsClient(transport),
     imports: createImportsClient(options),
+    bundles: createBundlesClient(transport),
     storage: createStorageClient(transport),
     uploads: createUploadsClient(transport, options.fetch),
     rollouts: createRolloutsClient(transport),

@@ -8,6 +8,7 @@ export type {
   BatchResults,
   BatchRows,
 } from './batch-jobs.ts';
+export type { BundleImport, ImportedBundle } from './bundles.ts';
 export type { Client } from './client.ts';
 export { createClient } from './client.ts';
 export type { ServerSentEvent } from './event-stream.ts';

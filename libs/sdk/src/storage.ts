@@ -14,6 +14,8 @@ export type StorageCollection = {
   quarantined: Amount;
   restored: Amount;
   freed: Amount;
+  /** Left of uploads that were broken off; deleted. */
+  abandoned: Amount;
 };
 
 /** Care of the object store; for keys with the scope `operate`. */
@@ -30,6 +32,7 @@ export function createStorageClient({ call }: Transport) {
         quarantined: nothing(),
         restored: nothing(),
         freed: nothing(),
+        abandoned: nothing(),
       };
       for (let after: string | null | undefined; after !== null; ) {
         if (signal?.aborted === true)
@@ -45,7 +48,7 @@ export function createStorageClient({ call }: Transport) {
         );
         total.examined += page.examined;
         total.kept += page.kept;
-        for (const part of ['quarantined', 'restored', 'freed'] as const) {
+        for (const part of ['quarantined', 'restored', 'freed', 'abandoned'] as const) {
           total[part].objects += page[part].objects;
           total[part].sizeBytes += page[part].sizeBytes;
         }

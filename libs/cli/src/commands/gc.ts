@@ -17,14 +17,19 @@ all comes back by itself.
   async run(context) {
     const dryRun = context.options['dry-run'] === true;
     const total = await context.client.storage.collect({ dryRun, signal: context.signal });
-    const amount = (part: keyof Pick<StorageCollection, 'quarantined' | 'restored' | 'freed'>) =>
-      `${total[part].objects} files, ${bytes(total[part].sizeBytes)}`;
+    const amount = (
+      part: keyof Pick<StorageCollection, 'quarantined' | 'restored' | 'freed' | 'abandoned'>,
+    ) => `${total[part].objects} files, ${bytes(total[part].sizeBytes)}`;
     show(context, total, () =>
       fields([
         ['looked at', `${total.examined} files, ${total.kept} of them needed or young`],
         [dryRun ? 'would take out of use' : 'taken out of use', amount('quarantined')],
         [dryRun ? 'would bring back' : 'brought back', amount('restored')],
         [dryRun ? 'would free' : 'freed', amount('freed')],
+        [
+          dryRun ? 'would remove of broken-off uploads' : 'removed of broken-off uploads',
+          amount('abandoned'),
+        ],
       ]),
     );
     return exitCodes.ok;

@@ -1,4 +1,8 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { ImportProgress, ImportReport } from '@millrace/sdk';
+import { importBundle } from '../bundles/import-bundle.ts';
+import { TRUST_HELP, trustedBy, trustOptions } from '../bundles/trusted.ts';
 import type { Command, Context } from '../command.ts';
 import { argument, show, textOption, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
@@ -9,11 +13,18 @@ const REDRAW_MS = 200;
 
 export const importCommand: Command = {
   name: 'import',
-  summary: 'copy everything of an MLflow server',
-  help: `millrace import mlflow --uri ADDRESS [--experiment NAME]… [--dry-run] [--recheck]
+  summary: 'copy everything of an MLflow server, or take an exported bundle in',
+  help: `millrace import BUNDLE [--as MODEL[@VERSION]]
+millrace import mlflow --uri ADDRESS [--experiment NAME]… [--dry-run] [--recheck]
 
-Copies experiments, runs (parameters, tags, every entry of every metric, datasets, artifacts), logged models, registered
-models, their versions and aliases from a running MLflow server, 2 or 3, through its REST API. Each thing keeps its ids
+A bundle (a folder or .tar of millrace export) is verified here and by the platform against the keys that you trust,
+and registered with what the other registry had signed: its signature, statements and history lie in the package under
+origin/. The same bundle again changes nothing.
+  --as MODEL[@VERSION]  another name for it here
+${TRUST_HELP}
+
+Of a running MLflow server, 2 or 3, it copies experiments, runs (parameters, tags, every entry of every metric, datasets,
+artifacts), logged models, registered models, their versions and aliases, through its REST API. Each thing keeps its ids
 as tags: imported.uri, imported.run_id, imported.version and so on. May be run again, also after it broke off or while
 the server is still in use: what is there is not copied twice, what changed is brought up to date. Run one at a time.
 Versions get the next number here, which is another one where some were deleted there; the output says so. Traces,
@@ -30,11 +41,13 @@ environment. Exit code 1 when something could not be copied; the rest was.`,
     experiment: { type: 'string', multiple: true },
     'dry-run': { type: 'boolean' },
     recheck: { type: 'boolean' },
+    as: { type: 'string' },
+    ...trustOptions,
   },
   async run(context) {
     const { env, options } = context;
-    const from = argument(context, 0, 'What to import from (mlflow)');
-    if (from !== 'mlflow') throw new UsageError(`There is no import from '${from}', only from mlflow.`);
+    const from = argument(context, 0, 'What to import (a bundle, or mlflow)');
+    if (from !== 'mlflow') return await takeBundle(context, from);
     const uri = textOption(context, 'uri');
     if (uri === undefined) throw new UsageError('Say where the MLflow server is: --uri http://HOST:PORT.');
     try {
@@ -58,6 +71,23 @@ environment. Exit code 1 when something could not be copied; the rest was.`,
     }
   },
 };
+
+async function takeBundle(context: Context, from: string): Promise<number> {
+  const path = resolve(context.cwd, from);
+  if (!existsSync(path))
+    throw new UsageError(`There is no bundle '${from}'; to copy from MLflow say mlflow.`);
+  const { bundle, imported } = await importBundle(context, path, trustedBy(context));
+  show(context, { path, bundle, ...imported }, () =>
+    fields([
+      ['imported', `${imported.model} ${imported.version}`],
+      ['was', `${bundle.model} ${bundle.version}`],
+      ['files', `${bundle.files}, ${bytes(bundle.sizeBytes)}, every digest compared`],
+      ['signed by', bundle.certificate ?? bundle.keyId],
+      ['package digest', `${imported.packageDigest} (${bundle.packageDigest} there)`],
+    ]),
+  );
+  return exitCodes.ok;
+}
 
 function progressOf(context: Context): (progress: ImportProgress) => void {
   let drawnAt = 0;

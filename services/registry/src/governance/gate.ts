@@ -3,6 +3,7 @@ import type { LiveStage, Stage } from '@millrace/contracts';
 import { AppError, isAppError, ModelVersionRefused } from '@millrace/contracts';
 import type { Database, Executor } from '@millrace/database';
 import type { ModelRow } from '../models/model.table.ts';
+import { createToldLately } from '../verification/told-lately.ts';
 import type { VersionRow } from '../versions/version.table.ts';
 import type { GovernanceRepository } from './governance.repository.ts';
 import type { AllowedDigestRow, ApprovalRow } from './governance.table.ts';
@@ -48,7 +49,7 @@ export function createGate(options: {
   outbox: Outbox;
 }) {
   const { database, governance, outbox } = options;
-  const told = new Map<string, number>();
+  const told = createToldLately({ everyMs: REFUSAL_TOLD_EVERY_MS, rememberedMax: REFUSALS_MAX });
 
   async function listedFor(
     db: Executor,
@@ -169,12 +170,7 @@ export function createGate(options: {
         return await work();
       } catch (error) {
         if (!isAppError(error) || !REFUSALS.has(error.code)) throw error;
-        const key = `${version.id} ${where} ${error.code}`;
-        const now = Date.now();
-        if (now - (told.get(key) ?? 0) < REFUSAL_TOLD_EVERY_MS) throw error;
-        told.delete(key);
-        told.set(key, now);
-        if (told.size > REFUSALS_MAX) told.delete(told.keys().next().value as string);
+        if (!told.isNew(`${version.id} ${where} ${error.code}`)) throw error;
         await database.transaction((tx) =>
           outbox.append(
             tx,

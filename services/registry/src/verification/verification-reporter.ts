@@ -11,6 +11,7 @@ import type { Logger, Metrics } from '@millrace/service-kit';
 import { Compile } from 'typebox/compile';
 import type { FoundVersion } from '../versions/version.service.ts';
 import { versionIds } from '../versions/version-ids.ts';
+import { createToldLately } from './told-lately.ts';
 
 /** The same refusal of the same version is told as a fact once in this time (ms); each is counted. */
 const QUIET_MS = 60_000;
@@ -31,28 +32,19 @@ export function createVerificationReporter(options: {
   logger: Logger;
 }) {
   const { database, outbox, logger } = options;
-  const told = new Map<string, number>();
+  const told = createToldLately({ everyMs: QUIET_MS, rememberedMax: REMEMBERED_MAX });
   const failures = options.metrics.counter({
     name: 'verification_failures_total',
     help: 'Model versions that were refused for their bytes or signature.',
     labels: ['where', 'code'],
   });
 
-  function isQuiet(key: string): boolean {
-    const now = Date.now();
-    if (now - (told.get(key) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return true;
-    told.delete(key);
-    told.set(key, now);
-    if (told.size > REMEMBERED_MAX) told.delete(told.keys().next().value as string);
-    return false;
-  }
-
   async function tell(found: FoundVersion, where: Where, { code, message }: Refusal): Promise<void> {
     failures.inc({ where, code });
     const ids = versionIds(found.model, found);
     logger.error({ ...ids, where, code }, 'A model version was refused: it is not what was signed.');
     const key = `${ids.modelVersionId} ${where} ${code}`;
-    if (isQuiet(key)) return;
+    if (!told.isNew(key)) return;
     try {
       await database.transaction((tx) =>
         outbox.append(
@@ -64,7 +56,7 @@ export function createVerificationReporter(options: {
         ),
       );
     } catch (error) {
-      told.delete(key);
+      told.forget(key);
       logger.error({ err: error, ...ids }, 'The refusal of a version could not be told.');
     }
   }

@@ -7,6 +7,7 @@ import { approvedCommand } from './commands/approved.ts';
 import { auditCommand } from './commands/audit.ts';
 import { batchCommand } from './commands/batch.ts';
 import { convertCommand } from './commands/convert.ts';
+import { datasetsCommand } from './commands/datasets.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
@@ -17,8 +18,10 @@ import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { modelsCommand } from './commands/models.ts';
 import { predictCommand } from './commands/predict.ts';
+import { principalsCommand } from './commands/principals.ts';
 import { rolloutsCommand } from './commands/rollouts.ts';
 import { statusCommand } from './commands/status.ts';
+import { tenantsCommand } from './commands/tenants.ts';
 import { trainCommand } from './commands/train.ts';
 import { uploadCommand } from './commands/upload.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -35,6 +38,7 @@ const commands: readonly Command[] = [
   jobsCommand,
   logsCommand,
   modelsCommand,
+  datasetsCommand,
   batchCommand,
   predictCommand,
   rolloutsCommand,
@@ -49,6 +53,8 @@ const commands: readonly Command[] = [
   verifyRebuildCommand,
   webhooksCommand,
   keysCommand,
+  principalsCommand,
+  tenantsCommand,
   gcCommand,
   dlqCommand,
   doctorCommand,

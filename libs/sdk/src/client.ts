@@ -2,6 +2,7 @@ import type { ArtifactRef, JobView, Stage } from '@millrace/contracts';
 import { createKeysClient, createPrincipalsClient } from './access.ts';
 import { createBatchJobsClient } from './batch-jobs.ts';
 import { createBundlesClient } from './bundles.ts';
+import { createDatasetsClient } from './datasets.ts';
 import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
@@ -11,7 +12,6 @@ import { createRolloutsClient } from './rollouts.ts';
 import type {
   BundleParts,
   ConversionRequest,
-  DatasetView,
   DeadLetter,
   InferenceEvent,
   ModelMetrics,
@@ -29,6 +29,8 @@ import type {
   WorkerView,
 } from './shapes.ts';
 import { createStorageClient } from './storage.ts';
+import { createAuditClient, createTenantsClient } from './tenants.ts';
+import { createTrainingRuns } from './training-runs.ts';
 import type { ClientOptions, Transport } from './transport.ts';
 import { createTransport } from './transport.ts';
 import { createUploadsClient } from './uploads.ts';
@@ -49,6 +51,7 @@ export function createClient(options: ClientOptions) {
     predict,
     infer,
     inference,
+    ...createTrainingRuns(transport, { isModelReady: inference.isModelReady, predict }),
     status: async () => await transport.call<PlatformStatus>('GET', '/v1/status'),
     training: {
       ...createJobsClient(transport, '/v1/training/jobs'),
@@ -70,10 +73,12 @@ export function createClient(options: ClientOptions) {
     rollouts: createRolloutsClient(transport),
     governance: createGovernanceClient(transport),
     batchJobs: createBatchJobsClient(transport),
-    datasets: datasetsClient(transport),
+    datasets: createDatasetsClient(transport),
     deadLetters: deadLettersClient(transport),
     keys: createKeysClient(transport),
     principals: createPrincipalsClient(transport),
+    tenants: createTenantsClient(transport),
+    audit: createAuditClient(transport),
     webhooks: createWebhooksClient(transport),
     feedback: async (feedback: {
       inferenceId: string;
@@ -168,15 +173,6 @@ function uploadForm({ file, fileName, ...fields }: ModelUpload): FormData {
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
   form.append('file', file, fileName ?? 'model.onnx');
   return form;
-}
-
-function datasetsClient({ call }: Transport) {
-  return {
-    list: async (query: PageQuery = {}) => await call<Page<DatasetView>>('GET', '/v1/datasets', { query }),
-    get: async (id: string) => await call<DatasetView>('GET', `/v1/datasets/${encodeURIComponent(id)}`),
-    create: async (dataset: { name: string; description?: string }) =>
-      await call<DatasetView>('POST', '/v1/datasets', { body: dataset }),
-  };
 }
 
 function deadLettersClient({ call }: Transport) {

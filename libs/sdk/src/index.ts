@@ -11,6 +11,13 @@ export type {
 export type { BundleImport, ImportedBundle } from './bundles.ts';
 export type { Client } from './client.ts';
 export { createClient } from './client.ts';
+export type {
+  DatasetPreset,
+  DatasetVersion,
+  IngestRequest,
+  QualityReport,
+  VersionTraining,
+} from './datasets.ts';
 export type { ServerSentEvent } from './event-stream.ts';
 export { readEvents } from './event-stream.ts';
 export type {
@@ -63,8 +70,15 @@ export type {
   WorkerView,
 } from './shapes.ts';
 export type { StorageCollection } from './storage.ts';
+export type { AuditEntry, TenantLimits, TenantUsageView, TenantView } from './tenants.ts';
 export type { Datatype, NumericArray, Tensor } from './tensor.ts';
 export type { NestedValues, TensorInput } from './tensor-input.ts';
+export type {
+  LoadedModelVersion,
+  TrainingRun,
+  TrainingRunConfig,
+  TrainingRunOptions,
+} from './training-runs.ts';
 export type { ClientOptions } from './transport.ts';
 export { CALL_TIMEOUT_MS } from './transport.ts';
 export type {

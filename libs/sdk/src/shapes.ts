@@ -1,6 +1,7 @@
 import type {
   ArtifactRef,
   GraphOptions,
+  QualityPolicy,
   Quantization,
   Stage,
   WireError,
@@ -60,6 +61,8 @@ export type PipelineRequest = {
   recipe: string;
   params?: Record<string, unknown>;
   pool?: WorkerPool;
+  /** Parameters of the recipe's generator, or a version that is there. */
+  dataset?: { name?: string; params?: Record<string, unknown> } | { versionId: string };
   model: { name: string; version?: string };
   conversion?: {
     opset?: number;
@@ -75,6 +78,7 @@ export type Pipeline = {
   recipe: string;
   params: Record<string, unknown>;
   model: string;
+  dataset: { datasetId: string; versionId: string; digest: string; isReused: boolean } | null;
   trainingJobId: string | null;
   conversionJobId: string | null;
   modelVersion: { id: string; version: string; ordinal: number; isReused: boolean } | null;
@@ -214,7 +218,13 @@ export type ModelMetrics = {
   accuracy: number | null;
 };
 
-export type DatasetView = { id: string; name: string; description: string; createdAt: string };
+export type DatasetView = {
+  id: string;
+  name: string;
+  description: string;
+  quality: QualityPolicy;
+  createdAt: string;
+};
 export type DeadLetter = {
   sequence: number;
   time: string;

@@ -158,6 +158,44 @@ describe('Keras files', () => {
   });
 });
 
+describe('weights', () => {
+  const weights = filesOf(new URL('weights/', savedModels)).filter(({ path }) =>
+    ['model.safetensors', 'architecture.json'].includes(path),
+  );
+
+  test('with their architecture become a graph that is served with the names of its classes', async () => {
+    const reply = await send('spectra', 'v1', weights);
+    expect(reply).toMatchObject({ status: 201, body: { success: true } });
+    const { body } = await getJson(`${origin}/v1/models/spectra/versions/v1`);
+    expect(body).toMatchObject({ framework: 'onnx', lineage: { source: 'import', format: 'weights' } });
+    expect((body.files as { path: string }[]).map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['model.onnx', 'labels.txt', 'source/model.safetensors']),
+    );
+    const counts = Array.from(
+      { length: 64 },
+      (_, c) => 20 + Math.round(300 * Math.exp(-((c - 27) ** 2) / 8)),
+    );
+    const answer = await postJson(`${stack.inference?.origin}/v2/models/spectra/infer`, {
+      inputs: [{ name: 'spectrum', shape: [1, 64], datatype: 'FP32', data: counts }],
+      outputs: [{ name: 'probabilities', parameters: { classification: 2 } }],
+    });
+    const [first] = answer.body.outputs as { data: string[] }[];
+    expect(first?.data[0]).toMatch(/^[\d.]+:2:class 2$/);
+  });
+
+  test('that lack a tensor are refused by its name, and nothing is registered', async () => {
+    const renamed = weights.map(({ path, bytes }) => ({
+      path,
+      bytes: path.endsWith('.json')
+        ? Buffer.from(bytes.toString().replace('layers.0.bias', 'layers.0.offset'))
+        : bytes,
+    }));
+    const reply = await send('lacking', 'v1', renamed);
+    expect(reply).toMatchObject({ status: 422, body: { code: 'missing_tensor' } });
+    expect((await getJson(`${origin}/model/lacking/v1`)).status).toBe(404);
+  });
+});
+
 test('an import that is not there is 404', async () => {
   const { status, body } = await getJson(`${origin}/v1/imports/01890000-0000-7000-8000-000000000000`);
   expect({ status, code: body.code }).toEqual({ status: 404, code: 'import_not_found' });

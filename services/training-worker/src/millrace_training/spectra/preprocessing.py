@@ -80,7 +80,7 @@ def _moving_average(x: Array, window: int) -> Array:
 
 
 def _snip(x: Array, iterations: int) -> Array:
-    # In float64: where nothing is clipped, the difference is rounding alone, which a later step would enlarge.
+    # In float64: where nothing is clipped the difference is rounding alone, which later steps enlarge.
     exact = x.astype(np.float64)
     v = np.log(np.log(np.sqrt(exact + 1) + 1) + 1)
     for p in range(min(iterations, (x.shape[1] - 1) // 2), 0, -1):

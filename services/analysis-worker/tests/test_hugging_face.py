@@ -19,9 +19,10 @@ FILES = {
     'data/test-00000.jsonl': b'{"spectrum": [7, 8, 9], "isotope": "K-40"}\n{"spectrum": [1, 1, 9], "isotope": "U-238"}\n',
     'run.py': b'raise SystemExit("code of a repository was run")\n',
 }  # fmt: skip
+# The client would ask this address before it could be refused.
 OUTWARD = {
     **FILES,
-    'README.md': b'---\nconfigs:\n- config_name: default\n  data_files: "http://127.0.0.1:9/secret.csv"\n---\n',
+    'README.md': b'---\nconfigs:\n- config_name: default\n  data_files: "http://localhost:9/secret.csv"\n---\n',
 }
 
 

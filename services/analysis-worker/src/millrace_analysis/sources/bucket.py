@@ -69,7 +69,8 @@ def _fetch_s3(entry: S3Credentials, bucket: str, prefix: str, staging: Staging) 
 
 def _filesystem(entry: GcsCredentials | AzureCredentials, limits: Limits) -> Any:
     if isinstance(entry, GcsCredentials):
-        from gcsfs import GCSFileSystem
+        # The plain class: the extended one asks a gRPC service that other stores do not have.
+        from gcsfs.core import GCSFileSystem
 
         return GCSFileSystem(
             project=entry.project,

@@ -11,6 +11,7 @@ from .errors import (
     UnavailableError,
 )
 from .protocol import InferReply, ModelMetadata, ServerMetadata, TensorMetadata
+from .training import TrainingConfig, TrainingRun
 
 __all__ = [
     "AsyncClient",
@@ -24,5 +25,7 @@ __all__ = [
     "ServerError",
     "ServerMetadata",
     "TensorMetadata",
+    "TrainingConfig",
+    "TrainingRun",
     "UnavailableError",
 ]

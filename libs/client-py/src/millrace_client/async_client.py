@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from . import flows
+from . import flows, training
 from .arrays import Array, ArrayLike
 from .protocol import Format, InferReply, ModelMetadata, ServerMetadata, model_path, no_answer
+from .training import TrainingConfig, TrainingRun
 from .wire import RETRIES, TIMEOUT_S, Attempts, Reply, Request
 
 T = TypeVar("T")
@@ -110,6 +111,33 @@ class AsyncClient:
     async def is_model_ready(self, model: str, version: str | None = None) -> bool:
         """Whether a version can be asked; loads it if need be."""
         return await self._run(flows.probe(f"{model_path(model, version)}/ready"), None)
+
+    async def run_training_job(self, config: TrainingConfig) -> TrainingRun:
+        """Ingests if need be, trains, converts, registers and loads; answers when the version is served.
+
+        Raises the error of the stage that failed.
+        """
+        return await self._run_steps(training.run_training_job(config))
+
+    async def list_model_versions(self, model: str) -> list[dict[str, Any]]:
+        """Every version of a model, newest first, as the registry shows them."""
+        return await self._run_steps(training.list_model_versions(model))
+
+    async def load_model_version(self, model: str, version: str) -> dict[str, Any]:
+        """A version's details, once inference has it in memory; raises UnavailableError if it does not."""
+        return await self._run_steps(training.load_model_version(model, version))
+
+    async def _run_steps(self, steps: training.Steps[T]) -> T:
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, training.Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = steps.send(None)
+                else:
+                    step = steps.send(await self._send(step, self._timeout))
+        except StopIteration as end:
+            return end.value
 
     async def _run(self, flow: flows.Flow[T], timeout: float | None) -> T:
         seconds = self._timeout if timeout is None else timeout

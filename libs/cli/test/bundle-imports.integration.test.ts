@@ -120,7 +120,8 @@ test('a bundle is refused for another key, for a label that has other bytes, and
   const conflict = await imported(there, bundle, '--public-key', here.key, '--as', 'taken-here@v1');
   expect([conflict.code, conflict.err]).toEqual([1, expect.stringContaining('version_conflict')]);
   expect((await imported(there, join(home, 'nowhere'), '--public-key', here.key)).code).toBe(64);
-  expect((await imported(there, bundle, '--public-key', here.key, '--as', 'x@@y')).code).toBe(64);
+  const name = await imported(there, bundle, '--public-key', here.key, '--as', 'a:b@v1');
+  expect([name.code, name.err]).toEqual([1, expect.stringContaining('invalid_name')]);
 });
 
 test('a bundle with pickles is refused where policy takes none', async () => {

@@ -4,7 +4,7 @@ import type { VerifiedBundle } from '@millrace/integrity';
 import { openModelBundle, tarEnd, tarFileHeader, tarPadding, verifyModelBundle } from '@millrace/integrity';
 import type { ImportedBundle } from '@millrace/sdk';
 import type { Context } from '../command.ts';
-import { modelArgument, textOption, UsageError } from '../command.ts';
+import { modelArgument, textOption } from '../command.ts';
 import type { Trusted } from './trusted.ts';
 
 /** A bundle and what became of it. */
@@ -12,14 +12,13 @@ export type TakenBundle = { readonly bundle: VerifiedBundle; readonly imported: 
 
 /**
  * Verifies a bundle here, so that a bad one is not sent at all, and has the platform verify and register it. Throws what
- * either finds, and UsageError for a bad --as.
+ * either finds.
  */
 export async function importBundle(context: Context, path: string, trusted: Trusted): Promise<TakenBundle> {
   const bundle = await verifyModelBundle(await openModelBundle(path), trusted.pem, { at: trusted.at });
   const as = textOption(context, 'as');
   const asked = as === undefined ? { name: bundle.model, version: bundle.version } : modelArgument(as);
   const { name, version = bundle.version } = asked;
-  if (version.startsWith('@')) throw new UsageError('--as takes MODEL or MODEL@LABEL, not an alias.');
   const tar = statSync(path).isDirectory() ? await tarOf(path) : await openAsBlob(path);
   const trust = [trusted.pem].flat().join('\n');
   const imported = await context.client.bundles.import(tar, {

@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs';
+import { processMemory, processTree } from '@millrace/embedded';
 import type { Target } from './answers.ts';
 import { askOnce, modelOf } from './answers.ts';
 import type { LoadTool } from './load.ts';
 import { closedLoop } from './load.ts';
 import type { BenchModels } from './models.ts';
 import { payloadsOf, writeRequests } from './payloads.ts';
+import type { RunningServer } from './server.ts';
 
 const SLOW_MODEL = 'slow';
 const SLOW_CONNECTIONS = 8;
@@ -16,16 +19,44 @@ export type Measure = { name: string; value: number; unit: string };
 
 /** What only Millrace is asked: its event loop beside a slow model, and how long a small model takes to load. */
 export async function measureMillrace(
-  target: Target,
+  target: RunningServer,
   models: BenchModels,
   options: { tool: LoadTool; seconds: number; folder: string; signal: AbortSignal },
 ): Promise<Measure[]> {
-  const loads: Measure[] = [];
+  const loads = memoryOfTree(target.processes());
   for (const name of SMALL_MODELS) {
     const value = await loadTime(target, models, name);
     loads.push({ name: `unloaded ${name} to its next answer`, value, unit: 'ms' });
   }
   return [...(await loopDelay(target, models, options)), ...loads];
+}
+
+/** Model hosts hold a model each and end with it, so that they are counted apart. */
+function memoryOfTree(roots: readonly number[]): Measure[] {
+  const tree = roots.flatMap(processTree);
+  const mib = (pids: readonly number[]): number =>
+    pids.map(processMemory).reduce((sum, { ownBytes, fileBytes }) => sum + ownBytes + fileBytes, 0) / 2 ** 20;
+  const [hosts, others] = [tree.filter(isHost), tree.filter((pid) => !isHost(pid))];
+  return [
+    {
+      name: 'memory of supervisor and fronts after the loads',
+      value: mib(others),
+      unit: 'MiB',
+    },
+    {
+      name: 'memory of model hosts after the loads',
+      value: mib(hosts),
+      unit: 'MiB',
+    },
+  ];
+}
+
+function isHost(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('host-main');
+  } catch {
+    return false;
+  }
 }
 
 /** The event loop's own delay (p99) as the service reports it; reading it starts a new period. */

@@ -213,5 +213,8 @@ export async function openSession(file: GraphFile, options: SessionOptions): Pro
   };
 }
 
-const fetchesOf = (names: readonly string[]): Record<string, null> =>
-  Object.fromEntries(names.map((name) => [name, null]));
+function fetchesOf(names: readonly string[]): Record<string, null> {
+  const fetches: Record<string, null> = {};
+  for (const name of names) fetches[name] = null;
+  return fetches;
+}

@@ -62,7 +62,11 @@ export function readArguments(command: Command, args: readonly string[]) {
 }
 
 /** A whole number given as an option; undefined when it was not given. Throws UsageError. */
-export function integerOption(context: Context, name: string, minimum = 0): number | undefined {
+export function integerOption(
+  context: Pick<Context, 'options'>,
+  name: string,
+  minimum = 0,
+): number | undefined {
   const text = context.options[name];
   if (text === undefined) return undefined;
   const value = Number(text);
@@ -71,7 +75,7 @@ export function integerOption(context: Context, name: string, minimum = 0): numb
 }
 
 /** A text given as an option. */
-export function textOption(context: Context, name: string): string | undefined {
+export function textOption(context: Pick<Context, 'options'>, name: string): string | undefined {
   const value = context.options[name];
   return typeof value === 'string' ? value : undefined;
 }

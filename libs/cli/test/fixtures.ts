@@ -3,13 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair } from '@millrace/integrity';
 import type { ServiceProcess } from '@millrace/testing';
-import {
-  createTestBucket,
-  createTestDatabase,
-  eventually,
-  startNats,
-  startServiceProcess,
-} from '@millrace/testing';
+import { createTestBucket, createTestDatabase, startNats, startServiceProcess } from '@millrace/testing';
 import { runCli } from '../src/run.ts';
 
 /** An address where nothing listens. */
@@ -64,11 +58,6 @@ export async function startPlatform(): Promise<Platform> {
         NOWHERE,
       ]),
     ),
-  });
-  // the registry takes keys once the gateway has sent them
-  await eventually(async () => {
-    const headers = { authorization: `Bearer ${token}` };
-    return (await fetch(`${gateway.origin}/v1/models`, { headers })).ok;
   });
   const { endpoint, region, accessKeyId, secretAccessKey } = bucket;
   const s3 = { endpoint, region, bucket: bucket.bucket, accessKeyId, secretAccessKey };

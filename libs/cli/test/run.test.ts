@@ -23,6 +23,8 @@ const NAMES = [
   'verify',
   'webhooks',
   'keys',
+  'principals',
+  'tenants',
   'dlq',
   'doctor',
 ];

@@ -14,6 +14,7 @@ import type { Command, Context } from '../command.ts';
 import { show, textOption, UsageError } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { table } from '../format.ts';
+import { runAccess } from './access.ts';
 
 const PAGE_ROWS = 500;
 const REDRAW_MS = 200;
@@ -21,15 +22,18 @@ const HASH = /^[0-9a-f]{64}$/;
 
 export const auditCommand: Command = {
   name: 'audit',
-  summary: 'check the histories of models, or write them into a file',
+  summary: 'check the histories of models or the log of who did what, or write them into a file',
   help: `millrace audit verify [MODEL]              reads the history of a model (default: all, deleted ones too), computes
                                            every hash anew, checks the signed head
 millrace audit verify --file FILE          the same of an exported log, without the platform
 millrace audit export [MODEL] --out FILE   writes the histories and their signed heads
+millrace audit access verify [--file FILE] the gateway's log of who did what in a tenant: every hash anew
+millrace audit access export --out FILE    writes that log, newest row first
 
 Exits 1 at the first row that was edited, removed or moved. Rows cut from the end, and a history written anew from the
 start, show only to who kept a head of before: give it with --head or --heads.
   --head HASH   a head that was kept, of the one MODEL; may be given several times
+  --tenant ID   whose log of who did what; yours unless named
   --heads FILE  heads that are kept here: each must still be there, then the newest are written
 ${TRUST_HELP}`,
   options: {
@@ -38,12 +42,14 @@ ${TRUST_HELP}`,
     out: { type: 'string', short: 'o' },
     head: { type: 'string', multiple: true },
     heads: { type: 'string' },
+    tenant: { type: 'string' },
   },
   async run(context) {
     const [verb, model] = context.positionals;
+    if (verb === 'access') return await runAccess(context);
     if (verb === 'verify') return await verify(context, model);
     if (verb === 'export') return await exportTo(context, model);
-    throw new UsageError(`'${verb ?? ''}' is not verify or export.`);
+    throw new UsageError(`'${verb ?? ''}' is not verify, export or access.`);
   },
 };
 

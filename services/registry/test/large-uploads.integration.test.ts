@@ -11,8 +11,8 @@ import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack } from './support/registry-stack.ts';
 
 const MIB = 1024 * 1024;
-/** Bytes of the weights of a large model: as many as the registry may hold in all. */
-const LARGE_BYTES = (isLongRun ? 1_000 : 200) * MIB;
+/** Bytes of the weights of a large model: with what the registry holds when idle they are more than it may have. */
+const LARGE_BYTES = (isLongRun ? 1_000 : 120) * MIB;
 /** What the registry may ever have in memory, its programs included. */
 const RESIDENT_BYTES_MAX = 200 * MIB;
 /** How often its memory is looked at (ms). */

@@ -164,7 +164,10 @@ test(
 );
 
 test('what is wrong with the call is said', async () => {
-  expect(await millrace(['import', 'weights'])).toMatchObject({ code: 64, err: /only from mlflow/ });
+  expect(await millrace(['import', 'weights'])).toMatchObject({
+    code: 64,
+    err: expect.stringMatching(/mlflow/),
+  });
   expect(await millrace(['import', 'mlflow'])).toMatchObject({ code: 64 });
   expect((await importFrom('sqlite:///mlflow.db')).err).toMatch(/begins with http/);
   const nobody = await importFrom(NOWHERE);

@@ -1,5 +1,5 @@
-"""How every program of the tests with MLflow's client begins: no reports to its makers, few retries, standard output
-for the one JSON object that it tells. `runClient` puts this folder on the path."""
+"""How every program of the tests with MLflow's client begins: no reports to its makers, few retries, standard
+output for the one JSON object that it tells. `runClient` puts this folder on the path."""
 
 import json
 import os

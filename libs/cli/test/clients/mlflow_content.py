@@ -1,5 +1,5 @@
-"""Fills an MLflow server (`fill URI`), or tells all that MLflow's client reads from one (`dump URI`), as JSON in which
-things have their names instead of ids; `more URI` and `gap URI` go on where fill ended."""
+"""Fills an MLflow server (`fill URI`), or tells all that MLflow's client reads from one (`dump URI`), as JSON
+in which things have their names instead of ids; `more URI` and `gap URI` go on where fill ended."""
 
 import hashlib
 import os
@@ -30,9 +30,10 @@ def fill():
         mlflow.log_params({"lr": 0.1, "text": "größe = 'x'", **{f"p{i}": i for i in range(150)}})
         mlflow.set_tag("stage", "first ✓")
         mlflow.log_input(mlflow.data.from_numpy(rows, name="sky"), context="training")
-        client.log_batch(parent.info.run_id, [Metric("loss", 1 / (i + 1), 1_000 + i, i) for i in range(1_000)])
-        client.log_batch(parent.info.run_id, [Metric("loss", 2.0, 3_000 + i, 1_000 + i) for i in range(500)])
-        client.log_batch(parent.info.run_id, [Metric("odd", float("nan"), 1, -3), Metric("odd", 1e-300, 2, 0)])
+        run_id = parent.info.run_id
+        client.log_batch(run_id, [Metric("loss", 1 / (i + 1), 1_000 + i, i) for i in range(1_000)])
+        client.log_batch(run_id, [Metric("loss", 2.0, 3_000 + i, 1_000 + i) for i in range(500)])
+        client.log_batch(run_id, [Metric("odd", float("nan"), 1, -3), Metric("odd", 1e-300, 2, 0)])
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "deep" / "er").mkdir(parents=True)
             (Path(folder) / "deep" / "er" / "größe ✓ 100%.bin").write_bytes(os.urandom(300_000))
@@ -101,7 +102,8 @@ def files(run_id, path=""):
         else:
             with tempfile.TemporaryDirectory() as folder:
                 local = client.download_artifacts(run_id, entry.path, folder)
-                found[entry.path] = [entry.file_size or 0, hashlib.sha256(Path(local).read_bytes()).hexdigest()]
+                digest = hashlib.sha256(Path(local).read_bytes()).hexdigest()
+                found[entry.path] = [entry.file_size or 0, digest]
     return found
 
 
@@ -111,31 +113,35 @@ def dump():
     experiments = client.search_experiments(ViewType.ALL)
     ids = [e.experiment_id for e in experiments]
     runs = [r for i in ids for r in client.search_runs([i], run_view_type=ViewType.ALL)]
+    experiment_of = {e.experiment_id: e.name for e in experiments}
     name_of = {r.info.run_id: r.info.run_name for r in runs}
     models = {m.model_id: m for m in client.search_logged_models(ids)}
 
     def tags(pairs):
         return {k: name_of.get(v, v) for k, v in pairs.items() if not k.startswith(OWN_TAGS)}
 
+    def history(run_id, key):
+        return [[m.step, m.timestamp, repr(m.value)] for m in client.get_metric_history(run_id, key)]
+
+    def run(r):
+        info, data = r.info, r.data
+        return {
+            "info": [info.status, info.start_time, info.end_time, info.lifecycle_stage, info.user_id],
+            "params": data.params,
+            "tags": tags(data.tags),
+            "history": {key: history(info.run_id, key) for key in data.metrics},
+            "latest": {key: repr(value) for key, value in data.metrics.items()},
+            "datasets": [
+                [i.dataset.to_dictionary(), [t.value for t in i.tags]] for i in r.inputs.dataset_inputs
+            ],
+            "outputs": [[models[o.model_id].name, o.step] for o in r.outputs.model_outputs],
+            "files": files(info.run_id),
+        }
+
     seen = {
         "counts": [len(experiments), len(runs), len(models)],
         "experiments": {e.name: [e.lifecycle_stage, tags(e.tags)] for e in experiments},
-        "runs": {
-            f"{next(e.name for e in experiments if e.experiment_id == r.info.experiment_id)} / {r.info.run_name}": {
-                "info": [r.info.status, r.info.start_time, r.info.end_time, r.info.lifecycle_stage, r.info.user_id],
-                "params": r.data.params,
-                "tags": tags(r.data.tags),
-                "history": {
-                    key: [[m.step, m.timestamp, repr(m.value)] for m in client.get_metric_history(r.info.run_id, key)]
-                    for key in r.data.metrics
-                },
-                "latest": {key: repr(value) for key, value in r.data.metrics.items()},
-                "datasets": [[i.dataset.to_dictionary(), [t.value for t in i.tags]] for i in r.inputs.dataset_inputs],
-                "outputs": [[models[o.model_id].name, o.step] for o in r.outputs.model_outputs],
-                "files": files(r.info.run_id),
-            }
-            for r in runs
-        },
+        "runs": {f"{experiment_of[r.info.experiment_id]} / {r.info.run_name}": run(r) for r in runs},
         "loggedModels": {
             f"{m.name} of {name_of.get(m.source_run_id)}": [
                 str(m.status),
@@ -155,7 +161,14 @@ def dump():
             "words": [model.description or "", tags(model.tags)],
             "aliases": model.aliases,
             "versions": [
-                [v.version, v.description or "", tags(v.tags), v.current_stage, name_of.get(v.run_id), v.status]
+                [
+                    v.version,
+                    v.description or "",
+                    tags(v.tags),
+                    v.current_stage,
+                    name_of.get(v.run_id),
+                    v.status,
+                ]
                 for v in versions
             ],
         }

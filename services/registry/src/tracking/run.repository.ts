@@ -6,6 +6,7 @@ import { afterSql, orderSql, rowKeySql } from '../mlflow/keyset.ts';
 import type { ExperimentTables } from './experiment.table.ts';
 import type { Pair } from './log-writer.ts';
 import type { RunRow, RunTables } from './run.table.ts';
+import { readRunParts } from './run-parts.ts';
 
 type Tables = RunTables & Pick<ExperimentTables, 'experiments'>;
 type DatasetRow = RunTables['runDatasets']['$inferSelect'];
@@ -15,15 +16,9 @@ export type RunRepository = ReturnType<typeof createRunRepository>;
 /** A run with the id that MLflow's clients know its experiment by. */
 export type FoundRun = RunRow & { readonly isInDefault: boolean };
 
-/** What a run holds beside its row, each a JSON array as it goes over the wire. */
-export type RunParts = Readonly<
-  Record<'metrics' | 'params' | 'tags' | 'dataset_inputs' | 'model_inputs' | 'model_outputs', string>
->;
-
 /** Reads and writes of runs; what they log is written by the log writer. */
 export function createRunRepository(tables: Tables) {
-  const { runs, experiments, runMetrics, runLatestMetrics, runParams, runTags, runDatasets, runModels } =
-    tables;
+  const { runs, experiments, runMetrics, runTags, runDatasets, runModels } = tables;
   return {
     async find(db: Executor, tenant: string, id: string): Promise<FoundRun | undefined> {
       const rows = await db
@@ -98,29 +93,8 @@ export function createRunRepository(tables: Tables) {
         .values([...rows])
         .onConflictDoNothing(),
 
-    /** Everything that these runs hold, in their order. Postgres writes the JSON: it is half the time of a search. */
-    async parts(db: Executor, ids: readonly string[]): Promise<RunParts[]> {
-      const pairs = (table: typeof runTags | typeof runParams) =>
-        sql`select json_agg(json_build_object('key', x.key, 'value', x.value) order by x.key) from ${table} x
-          where x.run_id = r.id`;
-      const models = (direction: RunModelRow['direction'], fields: SQL) =>
-        sql`select json_agg(json_build_object(${fields}) order by x.model_id) from ${runModels} x
-          where x.run_id = r.id and x.direction = ${direction}`;
-      // NaN and the infinities become texts, as proto JSON wants them
-      const { rows } = await db.execute<RunParts>(sql`
-        select
-          coalesce((select json_agg(json_build_object('key', x.key, 'value', x.value, 'timestamp', x.timestamp_ms, 'step', x.step)
-            order by x.key) from ${runLatestMetrics} x where x.run_id = r.id)::text, '[]') as metrics,
-          coalesce((${pairs(runParams)})::text, '[]') as params,
-          coalesce((${pairs(runTags)})::text, '[]') as tags,
-          coalesce((select json_agg(json_build_object('tags', x.tags, 'dataset', json_strip_nulls(json_build_object(
-            'name', x.name, 'digest', x.digest, 'source_type', x.source_type, 'source', x.source, 'schema', x.schema,
-            'profile', x.profile))) order by x.name) from ${runDatasets} x where x.run_id = r.id)::text, '[]') as dataset_inputs,
-          coalesce((${models('input', sql`'model_id', x.model_id`)})::text, '[]') as model_inputs,
-          coalesce((${models('output', sql`'model_id', x.model_id, 'step', x.step`)})::text, '[]') as model_outputs
-        from unnest(${sql.param(ids)}::uuid[]) with ordinality as r (id, place) order by r.place`);
-      return rows;
-    },
+    /** Everything that these runs hold, in their order. */
+    parts: (db: Executor, ids: readonly string[]) => readRunParts(db, tables, ids),
 
     /** The entries of a metric in MLflow's order: by timestamp, step and value. */
     async history(

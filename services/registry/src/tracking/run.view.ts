@@ -1,7 +1,8 @@
 import { doubleJson } from '../mlflow/proto-json.ts';
 import type { MetricEntry } from './log-writer.ts';
 import { runIdOf } from './names.ts';
-import type { FoundRun, RunParts } from './run.repository.ts';
+import type { FoundRun } from './run.repository.ts';
+import type { RunParts } from './run-parts.ts';
 
 /** A metric on the wire. */
 export type MetricView = { key: string; value: number | string; timestamp: number; step: number };

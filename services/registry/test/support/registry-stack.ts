@@ -19,7 +19,12 @@ import {
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
-type StackService = 'registry' | 'inference' | 'converter' | 'datasets' | 'training-orchestrator';
+type StackService = 'registry' | 'inference' | 'converter' | 'datasets' | 'training-orchestrator' | 'gateway';
+
+/** The first key of a gateway, which may do everything. */
+export const GATEWAY_TOKEN = `mlr_bootstrap_${'A'.repeat(43)}`;
+/** Where nobody listens. */
+const NOWHERE = 'http://127.0.0.1:9';
 
 /** The registry, and inference if asked for, as processes on servers of one test file. */
 export type RegistryStack = {
@@ -89,6 +94,17 @@ export async function startRegistryStack(options: {
       converter: () => ({}),
       datasets: () => ({}),
       'training-orchestrator': () => ({}),
+      gateway: () => ({
+        MILLRACE_AUTH_KEY_FILE: file('gateway.pem', gatewayKeys.privateKeyPem),
+        MILLRACE_BOOTSTRAP_TOKEN_FILE: file('token', GATEWAY_TOKEN),
+        MILLRACE_UPSTREAM_REGISTRY: registry.origin,
+        ...Object.fromEntries(
+          ['DATASETS', 'TRAINING_ORCHESTRATOR', 'CONVERTER', 'INFERENCE', 'MONITORING'].map((upstream) => [
+            `MILLRACE_UPSTREAM_${upstream}`,
+            NOWHERE,
+          ]),
+        ),
+      }),
     }[name]();
     const service = await startServiceProcess(name, {
       ...env,

@@ -166,6 +166,24 @@ describe.each([
     expect(await ofFile(pack(entries))).toEqual({ code });
   });
 
+  test.each([
+    '..\\evil',
+    'variables\\..\\..\\evil',
+    'variables/../../evil',
+    '%2e%2e/evil',
+    '%252e%252e%252fevil',
+    'variables/%2e%2e/%2E%2E/evil',
+    'assets/..%2f..%2fevil',
+    'assets/%25252e%25252e/evil',
+    'assets/%00',
+    '\uff0e\uff0e/evil',
+    '\u2025/evil',
+    'variables/\uff0e\uff0e\u2215evil',
+    'assets/\u202eevil',
+  ])('with a way out of the folder in the disguise %j is refused', async (path) => {
+    expect(await ofFile(pack(with1(savedModel, { path })))).toEqual({ code: 'invalid_artifact_path' });
+  });
+
   test('that ends anywhere, or has any byte changed, is refused or the same', async () => {
     const whole = pack(layers);
     const { digest } = (await ofFile(whole)) as { digest: string };
@@ -205,4 +223,10 @@ test('parts with one name, with a path, or of HDF5 are refused', async () => {
   expect(await outcome([['model.json', json]])).toEqual({ code: 'weights_mismatch' });
   expect(await ofFile(Buffer.from('\x89HDF\r\n\x1a\n1234', 'latin1'))).toEqual({ code: 'unknown_format' });
   expect(await ofFile(Buffer.from('something else'))).toEqual({ code: 'unknown_format' });
+});
+
+test('a null in the name of a .zip entry is refused, and ends the name in a .tar.gz, as tar says', async () => {
+  const entries = with1(savedModel, { path: 'variables/a\u0000/../../evil' });
+  expect(await ofFile(zipOf(entries))).toEqual({ code: 'invalid_artifact_path' });
+  expect(await ofFile(tarGzOf(entries))).toMatchObject({ paths: expect.arrayContaining(['variables/a']) });
 });

@@ -1,5 +1,6 @@
 import { AppError } from '@millrace/contracts';
 import { assertArtifactPath } from '@millrace/integrity';
+import { artifactPath } from '../../tracking/artifact-path.ts';
 import type { SpoolArea, SpooledFile } from '../spool.ts';
 
 /** Bounds on what an archive may hold; a SavedModel has some ten files, a large TF.js model some hundred. */
@@ -61,6 +62,8 @@ export function createArchiveSink(area: SpoolArea, packedBytes: number): Archive
     async file(path, source) {
       skip();
       assertArtifactPath(path);
+      // and nothing that another reader could take for a way out of the folder
+      artifactPath(path);
       if (kept.has(path))
         throw new AppError('invalid_artifact_path', `The archive has ${JSON.stringify(path)} twice.`);
       if (kept.size >= filesMax) throw tooLarge(`has more than ${filesMax} files`);

@@ -32,7 +32,9 @@ loaded = mlflow.tensorflow.load_model("models:/keras autolog/1")
 tell(
     {
         "status": got.info.status,
-        "params": {key: got.data.params.get(key) for key in ("epochs", "batch_size", "opt_name", "validation_split")},
+        "params": {
+            key: got.data.params.get(key) for key in ("epochs", "batch_size", "opt_name", "validation_split")
+        },
         "metrics": sorted(got.data.metrics),
         "losses": [m.step for m in losses],
         "same": np.allclose([m.value for m in losses], history.history["loss"]),

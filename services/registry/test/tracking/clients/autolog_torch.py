@@ -1,5 +1,4 @@
-"""What MLflow's autologging of PyTorch, through Lightning and TensorBoard's writer, leaves on a tracking server.
-Argument: its URI."""
+"""What MLflow's autologging of PyTorch, through Lightning, leaves on a tracking server. Argument: its URI."""
 
 import logging
 import os

@@ -73,7 +73,7 @@ def _filesystem(entry: GcsCredentials | AzureCredentials, limits: Limits) -> Any
         from gcsfs.core import GCSFileSystem
 
         return GCSFileSystem(
-            project=entry.project,
+            **({} if entry.project is None else {'project': entry.project}),
             token=entry.token,
             endpoint_url=entry.endpoint,
             requests_timeout=limits.requestSecondsMax,

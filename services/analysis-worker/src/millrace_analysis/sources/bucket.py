@@ -73,7 +73,7 @@ def _filesystem(entry: GcsCredentials | AzureCredentials, limits: Limits) -> Any
         from gcsfs.core import GCSFileSystem
 
         return GCSFileSystem(
-            **({} if entry.project is None else {'project': entry.project}),
+            project=entry.project,  # pyright: ignore[reportArgumentType]
             token=entry.token,
             endpoint_url=entry.endpoint,
             requests_timeout=limits.requestSecondsMax,

@@ -14,7 +14,7 @@ _started = time.monotonic()
 import torch  # noqa: E402
 
 # The optimisers load it at their first step; here a waiting child has it loaded already.
-import torch._dynamo  # noqa: E402
+import torch._dynamo  # noqa: E402  # pyright: ignore[reportUnusedImport]
 
 IMPORT_SECONDS = round(time.monotonic() - _started, 3)
 """What importing PyTorch cost this process."""

@@ -55,9 +55,10 @@ def _augmented(split: Split) -> NDArray[np.float32]:
     import torch
 
     from millrace_training.pytorch.augmentation import AugmentationOptions, augment
+    from millrace_training.recipes.base import parse_params
     from millrace_training.recipes.isotope import IsotopeParams
 
-    options = IsotopeParams().augmentation
+    options = parse_params(IsotopeParams, {}).augmentation
     assert options is not None
     generator = torch.Generator().manual_seed(_SEED)
     chosen = AugmentationOptions(**options.model_dump())

@@ -95,7 +95,8 @@ def apply_step(fitted: FittedStep, x: Array) -> Array:
     match fitted.step:
         case declared.EnergyCalibration() as step:
             low, first, second = calibration_table(step, x.shape[1])
-            return x[:, low] * first + x[:, low + 1] * second
+            moved = x[:, low] * first + x[:, low + 1] * second
+            return moved.astype(np.float32, copy=False)
         case declared.MovingAverage(window=window):
             return _moving_average(x, window)
         case declared.NoiseReduction() as step:

@@ -9,6 +9,7 @@ import {
   IngestJobEvents,
   newId,
   PipelineDatasetRequested,
+  TrainingJobEvents,
 } from '@millrace/contracts';
 import { createDatabase, migrate } from '@millrace/database';
 import type { JobService } from '@millrace/jobs';
@@ -320,6 +321,45 @@ describe('uploads', () => {
     expect(wrongType).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } });
     const missing = await upload(newId(), { a: 'x' });
     expect(missing).toMatchObject({ status: 404, body: { code: 'dataset_not_found' } });
+  });
+});
+
+describe('lineage', () => {
+  test('a version lists the trainings that used it, and what has ended stays ended', async () => {
+    const datasetId = await createDataset('trained on');
+    const version = (await upload(datasetId, { 'a.csv': 'x\n1\n' })).body as {
+      id: string;
+      digest: string;
+      files: unknown[];
+    };
+    const [jobId, other] = [newId(), newId()];
+    const dataset = { datasetId, versionId: version.id, digest: version.digest, files: version.files };
+    const tell = (fact: 'created' | 'failed', id: string) => {
+      const spec = { recipe: 'counting', params: {}, dataset };
+      const more = fact === 'created' ? { pool: 'cpu' } : { attempt: 1, error: { code: 'x', message: 'y' } };
+      return service.bus.js.publish(
+        TrainingJobEvents[fact].subject,
+        JSON.stringify({ jobId: id, kind: 'train', spec, ...more }),
+        { msgID: newId() },
+      );
+    };
+    const path = `/v1/datasets/${datasetId}/versions/${version.id}/trainings`;
+    await tell('failed', jobId);
+    await eventually(async () =>
+      expect((await json(path)).body.items).toMatchObject([{ jobId, recipe: 'counting', state: 'failed' }]),
+    );
+    await tell('created', jobId);
+    await tell('created', other);
+    await eventually(async () =>
+      expect((await json(path)).body.items).toMatchObject([
+        { jobId: other, state: 'running' },
+        { jobId, state: 'failed' },
+      ]),
+    );
+    expect(await json(`/v1/datasets/${newId()}/versions/${version.id}/trainings`)).toMatchObject({
+      status: 404,
+      body: { code: 'dataset_version_not_found' },
+    });
   });
 });
 

@@ -252,7 +252,8 @@ describe('ingestions', () => {
     [{}, 400, 'invalid_request'],
     [{ preset: 'nothing' }, 400, 'invalid_request'],
     [{ source: { type: 'http', url: 'file:///etc/passwd' } }, 400, 'invalid_request'],
-    [{ source: { type: 'http', url: 'https://x.org', tenant: 'other' } }, 400, 'unknown_field'],
+    [{ source: { type: 'http', url: 'https://x.org', tenant: 'other' } }, 400, 'invalid_request'],
+    [{ preset: 'safecast', tenant: 'other' }, 400, 'unknown_field'],
     [
       { preset: 'safecast', options: { split: { seed: 1, validation: 0.5, test: 0.5 } } },
       400,

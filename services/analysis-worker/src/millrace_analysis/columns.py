@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -174,12 +174,6 @@ def size_of_vectors(values: pa.Array) -> int | None:
     return None
 
 
-def is_vector_of(type_: pa.DataType) -> bool:
-    """Whether values are lists of numbers, of one length or of several."""
-    found = kind_of(type_)
-    return found is not None and found.kind == 'vector'
-
-
 def schema_of(columns: Iterable[tuple[str, ColumnKind]]) -> pa.Schema:
     """The Arrow schema of a dataset."""
     return pa.schema([pa.field(name, kind.arrow()) for name, kind in columns])
@@ -198,8 +192,3 @@ def _casts(values: pa.Array, type_: pa.DataType) -> bool:
 
 def _is_number(type_: pa.DataType) -> bool:
     return pa.types.is_integer(type_) or pa.types.is_floating(type_)
-
-
-def json_default(value: Any) -> str:
-    """A value of a record that JSON has no word for, as text."""
-    return str(value)

@@ -56,7 +56,13 @@ export type ModelImport = {
   id: string;
   modelId: string;
   version: string;
-  state: 'converting' | 'registered' | 'failed';
+  state: 'converting' | 'registered' | 'failed' | 'cancelled';
+  /** Path of the conversion job, once there is one. */
+  conversion: string | null;
+  /** Times that a worker took the conversion up. */
+  attempts: number;
+  /** Else it fails with `import_timeout`. */
+  deadlineAt: string;
   modelVersionId: string | null;
   error: WireError | null;
 };
@@ -92,6 +98,8 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
   const abort = async (id: string) => await call<PartUpload>('DELETE', one(id));
   const getImport = async (id: string) =>
     await call<ModelImport>('GET', `/v1/imports/${encodeURIComponent(id)}`);
+  const cancelImport = async (id: string) =>
+    await call<ModelImport>('POST', `/v1/imports/${encodeURIComponent(id)}/cancel`);
 
   async function sendPart(
     address: Address,
@@ -165,16 +173,22 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
     abort,
     import: getImport,
 
+    /** Ends an import and stops its conversion. Throws `import_not_open` when it is over. */
+    cancelImport,
+
     /** Waits until a conversion made a version of an upload. Throws what it failed with. */
     async imported(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<ModelImport> {
       for (let state = await getImport(id); ; state = await getImport(id)) {
         if (state.state === 'registered') return state;
-        if (state.state === 'failed') throw appErrorFrom(state.error ?? {});
+        if (state.state !== 'converting') throw appErrorFrom(state.error ?? {});
         await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal });
       }
     },
 
-    /** Uploads files of any size as one version and waits until it is registered. */
+    /**
+     * Uploads files of any size as one version and waits until it is registered. A signal ends it wherever it is, its
+     * conversion included.
+     */
     async send(
       fields: UploadFields,
       sources: readonly UploadSource[],
@@ -204,10 +218,13 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
       const { modelId, version, modelVersionId, importId } = await takenIn(begun.id, progress.signal);
       if (importId === null) return { modelId, version, modelVersionId, importId };
       progress.onPhase?.('converting');
-      const end = await this.imported(
-        importId,
-        progress.signal === undefined ? {} : { signal: progress.signal },
-      );
+      const { signal } = progress;
+      const waiting = this.imported(importId, signal === undefined ? {} : { signal });
+      const end = await waiting.catch(async (error: unknown) => {
+        if (signal?.aborted !== true) throw error;
+        await cancelImport(importId).catch(() => undefined);
+        throw new AppError('request_cancelled', 'The upload was given up by its signal.', { cause: error });
+      });
       return { modelId, version, modelVersionId: end.modelVersionId, importId };
     },
   };

@@ -163,7 +163,11 @@ describe('an admin of another tenant', () => {
     // a refusal may say again what was asked for
     const leaks = answers
       .filter(({ answer }) => answer.status < 400)
-      .filter(({ answer }) => secrets.some((secret) => answer.text.includes(secret)));
+      .filter(({ one, answer }) => {
+        // metrics of an unknown model say which one was asked for
+        const echo = QUERIES[one.path]?.includes(MARK) ? `"modelId":"${MARK}"` : '';
+        return secrets.some((secret) => answer.text.replace(echo, '').includes(secret));
+      });
     expect(leaks.map(({ what, answer }) => `${what} ${answer.text.slice(0, 200)}`)).toEqual([]);
   });
 

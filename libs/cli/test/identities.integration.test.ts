@@ -46,8 +46,8 @@ describe('tenants and principals', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/models\s+0\s+1/);
     expect(out).toMatch(/not answering: .*training-orchestrator/);
-    const key = (await run('keys', 'create', 'ann', '--scopes', 'models:write', '--json')).json();
-    expect(key).toBeDefined();
+    const key = await run('keys', 'create', 'ann', '--tenant', 'acme', '--scopes', 'models:write', '--json');
+    expect(key.json()).toMatchObject({ tenant: 'acme', scopes: ['models:write'] });
   });
 });
 

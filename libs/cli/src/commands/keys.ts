@@ -11,11 +11,13 @@ millrace keys create PRINCIPAL      a new key; without --roles and --scopes it f
 millrace keys revoke KEY_ID         a key stops working at once
   --roles A,B    viewer, predictor, trainer, approver, admin
   --scopes A,B   models:read, predict, …
+  --tenant ID    whose principal it is of; only admins of the platform name another than their own
   --note TEXT    what it is for
   --expires AT   ISO 8601`,
   options: {
     roles: { type: 'string' },
     scopes: { type: 'string' },
+    tenant: { type: 'string' },
     note: { type: 'string' },
     expires: { type: 'string' },
   },
@@ -59,8 +61,10 @@ async function create(context: Context): Promise<number> {
   const principal = argument(context, 1, 'The principal');
   const [roles, scopes] = [listOption(context, 'roles'), listOption(context, 'scopes')];
   const [note, expiresAt] = [textOption(context, 'note'), textOption(context, 'expires')];
+  const tenant = textOption(context, 'tenant');
   const made = await context.client.keys.create({
     principal,
+    ...(tenant !== undefined && { tenant }),
     ...(roles !== undefined && { roles }),
     ...(scopes !== undefined && { scopes }),
     ...(note !== undefined && { note }),

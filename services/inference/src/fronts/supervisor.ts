@@ -68,10 +68,10 @@ type Front = {
 };
 
 function openFront(
-  process: FrontProcess,
+  started: FrontProcess,
   handlers: Handlers<SupervisorCalls>,
 ): Front & { ready: Promise<void> } {
-  const { worker } = process;
+  const { worker } = started;
   const listeners: ((message: unknown) => void)[] = [];
   const channel = openChannel<FrontCalls, SupervisorCalls>(
     {
@@ -82,7 +82,7 @@ function openFront(
     },
     handlers,
   );
-  const exited = process.exited.then((how) =>
+  const exited = started.exited.then((how) =>
     channel.close(new AppError('model_crashed', `A process of the server ended ${how}; try again.`)),
   );
   const ready = new Promise<void>((resolve, reject) => {
@@ -97,7 +97,7 @@ function openFront(
       reject(new Error('A front ended before it was ready; its log says why.'));
     });
   });
-  process.listen((message) => {
+  started.listen((message) => {
     for (const listener of listeners) listener(message);
   });
   return { worker, channel, startedAt: Date.now(), exited, ready, chunks: 0 };

@@ -9,7 +9,9 @@ import { runClient, startMlflowServer } from '@millrace/testing';
 import type { Platform } from './fixtures.ts';
 import { millrace, NOWHERE, startPlatform } from './fixtures.ts';
 
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
+/** MLflow's client imports scikit-learn anew for each program and waits for each model that it logs. */
+const CLIENT_TIMEOUT_MS = 240_000;
 const PROGRAM = fileURLToPath(new URL('./clients/mlflow_content.py', import.meta.url));
 type Dump = {
   runs: Record<string, { tags: Record<string, string> }>;
@@ -27,7 +29,7 @@ beforeAll(async () => {
   [platform, mlflow] = await Promise.all([startPlatform(), startMlflowServer({ workers: 1 })]);
   const { gateway: url, token } = connectionOf(platform);
   gateway = { url, token };
-  await runClient('clients-mlflow3', PROGRAM, ['fill', mlflow.origin]);
+  await runClient('clients-mlflow3', PROGRAM, ['fill', mlflow.origin], { timeoutMs: CLIENT_TIMEOUT_MS });
 }, TIMEOUT_MS);
 afterAll(async () => {
   await mlflow?.stop();
@@ -37,6 +39,7 @@ afterAll(async () => {
 const dump = async (uri: string, token?: string): Promise<Dump> =>
   (await runClient('clients-mlflow3', PROGRAM, ['dump', uri], {
     env: token === undefined ? {} : { MLFLOW_TRACKING_TOKEN: token },
+    timeoutMs: CLIENT_TIMEOUT_MS,
   })) as Dump;
 const importFrom = (uri: string, ...more: string[]) =>
   millrace(['import', 'mlflow', '--uri', uri, '--json', ...more], { env: { MILLRACE_HOME: platform.home } });
@@ -89,7 +92,7 @@ test(
 test(
   'what happened there since is brought over',
   async () => {
-    await runClient('clients-mlflow3', PROGRAM, ['more', mlflow.origin]);
+    await runClient('clients-mlflow3', PROGRAM, ['more', mlflow.origin], { timeoutMs: CLIENT_TIMEOUT_MS });
     expect((await importFrom(mlflow.origin)).json()).toMatchObject({
       failures: 0,
       runs: { copied: 3, unchanged: 4 },
@@ -104,7 +107,7 @@ test(
 test(
   'an import whose answers are lost goes on each time and ends with everything once',
   async () => {
-    await runClient('clients-mlflow3', PROGRAM, ['gap', mlflow.origin]);
+    await runClient('clients-mlflow3', PROGRAM, ['gap', mlflow.origin], { timeoutMs: CLIENT_TIMEOUT_MS });
     const other = await startPlatform();
     try {
       const { gateway: url, token } = connectionOf(other);

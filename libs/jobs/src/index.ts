@@ -9,7 +9,7 @@ export type { JobFeed, JobNews } from './job-feed.ts';
 export { startJobFeed } from './job-feed.ts';
 export type { JobHooks, JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
 export { defaultJobSettings } from './job-options.ts';
-export { countOpenJobs, jobRecords } from './job-records.ts';
+export { jobRecords } from './job-records.ts';
 export type { JobRuntime, JobRuntimeOptions } from './runtime.ts';
 export { jobDurable, startJobRuntime } from './runtime.ts';
 export { specDigest } from './spec-digest.ts';

@@ -1,17 +1,32 @@
 import type { TenantRecords } from '@millrace/bus';
 import type { Database, Executor } from '@millrace/database';
+import { lockName } from '@millrace/database';
+import { assertQuota } from '@millrace/service-kit';
 import { and, count, eq, inArray, sql } from 'drizzle-orm';
 import type { JobTables } from './job.table.ts';
+import type { JobServiceOptions } from './job-options.ts';
 
 const OPEN = ['queued', 'running', 'cancelling'] as const;
 
 /** Jobs of a tenant that have not ended. */
-export async function countOpenJobs(db: Executor, { jobs }: JobTables, tenant: string): Promise<number> {
+async function countOpenJobs(db: Executor, { jobs }: JobTables, tenant: string): Promise<number> {
   const [row] = await db
     .select({ open: count() })
     .from(jobs)
     .where(and(eq(jobs.tenant, tenant), inArray(jobs.state, [...OPEN])));
   return row?.open ?? 0;
+}
+
+/** Checks that a job which was just made is within the bound of its tenant. @throws AppError `quota_reached` */
+export async function assertJobRoom(
+  tx: Executor,
+  { service, tables, quotaOf }: Pick<JobServiceOptions, 'service' | 'tables' | 'quotaOf'>,
+  tenant: string,
+): Promise<void> {
+  await assertQuota(quotaOf?.(tenant) ?? {}, 'openJobs', 1, async () => {
+    await lockName(tx, `quota:${service}:jobs:${tenant}`);
+    return (await countOpenJobs(tx, tables, tenant)) - 1;
+  });
 }
 
 /** What a service that owns jobs of a kind knows of a tenant: the files that they made, and how many are open. */

@@ -9,14 +9,12 @@ import type {
 } from '@millrace/contracts';
 import { AppError, errorCatalog, isErrorCode, isTerminal, newId } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import { lockName } from '@millrace/database';
-import { assertQuota } from '@millrace/service-kit';
 import type { JobRepository } from './job.repository.ts';
 import { createJobRepository } from './job.repository.ts';
 import type { JobRow } from './job.table.ts';
 import type { JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
 import { defaultJobSettings } from './job-options.ts';
-import { countOpenJobs } from './job-records.ts';
+import { assertJobRoom } from './job-records.ts';
 import { createJobViews } from './job-views.ts';
 import { specDigest } from './spec-digest.ts';
 
@@ -83,14 +81,6 @@ export function createJobService(options: JobServiceOptions) {
     );
     await emit(tx, row);
     return { job: row, isNew: true };
-  }
-
-  /** The job that is new is among those that are counted. */
-  async function assertRoom(tx: Executor, tenant: string): Promise<void> {
-    await assertQuota(options.quotaOf?.(tenant) ?? {}, 'openJobs', 1, async () => {
-      await lockName(tx, `quota:${service}:jobs:${tenant}`);
-      return (await countOpenJobs(tx, options.tables, tenant)) - 1;
-    });
   }
 
   async function fail(tx: Executor, job: JobRow, error: WireError): Promise<void> {
@@ -175,7 +165,7 @@ export function createJobService(options: JobServiceOptions) {
     submit: (request: NewJob) =>
       database.transaction(async (tx) => {
         const created = await create(tx, request);
-        if (created.isNew) await assertRoom(tx, created.job.tenant);
+        if (created.isNew) await assertJobRoom(tx, options, created.job.tenant);
         return created;
       }),
 

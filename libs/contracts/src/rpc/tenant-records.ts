@@ -26,7 +26,7 @@ export const TenantQuota = Type.Object(
     openJobs: Type.Optional(
       Type.Integer({
         minimum: 0,
-        description: 'Jobs that have not ended, of each kind: pipelines, trainings, conversions, batch jobs.',
+        description: 'Open jobs of each kind: pipelines, trainings, conversions, batches.',
       }),
     ),
   },

@@ -71,6 +71,16 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         True,
         "The tenant is over one of its bounds, which the message names; wait for Retry-After seconds or ask for more.",
     ),
+    "quota_reached": ErrorKind(
+        403,
+        False,
+        "The tenant has as much of this as it may; the message says of what, and how much. Remove some or ask for more.",
+    ),
+    "file_not_owned": ErrorKind(
+        404,
+        False,
+        "No file of this digest belongs to the tenant; name one of its own trainings, conversions, datasets or models.",
+    ),
     "tenant_not_found": ErrorKind(404, False, "No tenant has this id."),
     "tenant_exists": ErrorKind(
         409, False, "A tenant of this id is there already; change it with PATCH or choose another id."

@@ -922,6 +922,30 @@ class SplitRule(Model):
     test: Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class TenantQuota(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    models: Annotated[int | None, Field(description="Models that are not deleted.", ge=0)] = None
+    model_bytes: Annotated[
+        int | None, Field(alias="modelBytes", description="Files of model versions, each digest once.", ge=0)
+    ] = None
+    artifact_bytes: Annotated[
+        int | None, Field(alias="artifactBytes", description="Artifacts of MLflow runs.", ge=0)
+    ] = None
+    dataset_bytes: Annotated[
+        int | None, Field(alias="datasetBytes", description="Files of dataset versions.", ge=0)
+    ] = None
+    open_jobs: Annotated[
+        int | None,
+        Field(
+            alias="openJobs",
+            description="Open jobs of each kind: pipelines, trainings, conversions, batches.",
+            ge=0,
+        ),
+    ] = None
+
+
 class TensorSummary(Model):
     name: str
     dtype: str

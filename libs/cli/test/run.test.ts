@@ -62,7 +62,7 @@ describe('arguments', () => {
     [['predict', 'm', '--features', '@/nowhere'], 'cannot be read'],
     [['train', '--epochs', 'many'], "at least 1, not 'many'"],
     [['train', '--quick', '--full'], 'exclude each other'],
-    [['train', '--pool', 'tpu'], 'cpu or gpu'],
+    [['train', '--pool', 'tpu'], 'cpu, gpu, torch, analysis'],
     [['dlq', 'show', 'x'], 'whole number'],
     [['batch', 'create', 'm'], 'The input is missing'],
     [['batch', 'create', 'm', 'in/', '--format', 'xls'], 'takes csv, jsonl, npy, parquet'],

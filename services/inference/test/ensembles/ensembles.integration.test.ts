@@ -45,14 +45,11 @@ const describeEnsemble = (steps: object[], outputs = ['scores', 'id']): object =
 });
 
 /** Makes an ensemble known, signed; the graph beside its description makes the package one of its own. */
-async function add(name: string, description: object): Promise<ResolvedVersion> {
-  const bytes = Buffer.from(JSON.stringify(description));
-  const version = await serving.registry.add(name, fixture('classifier'), {
-    files: { 'ensemble.json': bytes },
+const add = (name: string, description: object): Promise<ResolvedVersion> =>
+  serving.registry.add(name, fixture('classifier'), {
+    files: { 'ensemble.json': Buffer.from(JSON.stringify(description)) },
+    framework: 'ensemble',
   });
-  serving.registry.change(version.modelVersionId, { servingFile: 'ensemble.json', framework: 'ensemble' });
-  return version;
-}
 
 /** A classifier and an ensemble around it, under fresh names. */
 async function pair(name: string): Promise<{ member: ResolvedVersion; whole: ResolvedVersion }> {

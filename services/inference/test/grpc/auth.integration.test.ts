@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { generateKeyPair } from '@millrace/integrity';
 import { createApiKey, KEY_SET_SUBJECT, signKeySet } from '@millrace/service-kit';
-import { eventually } from '@millrace/testing';
 import type { GrpcClient } from '../support/grpc-client.ts';
 import { connectGrpc } from '../support/grpc-client.ts';
 import type { Serving } from '../support/serving.ts';

@@ -30,8 +30,11 @@ export type TestRegistry = {
       stage?: ResolvedVersion['stage'];
       /** More files of the package. */
       files?: Record<string, Buffer>;
-      /** `tensorflow`: the graph is the model.json of a TF.js model, its weights are among `files`. */
-      framework?: 'onnx' | 'tensorflow';
+      /**
+       * `tensorflow`: the graph is the model.json of a TF.js model, its weights are among `files`; `ensemble`: what is
+       * served is the description among `files`, and the graph makes the package one of its own.
+       */
+      framework?: keyof typeof SERVING_FILES;
     },
   ): Promise<ResolvedVersion>;
   /** Changes what is answered for a version from now on. */
@@ -40,6 +43,8 @@ export type TestRegistry = {
   asked(): number;
   stop(): Promise<void>;
 };
+
+const SERVING_FILES = { onnx: 'model.onnx', tensorflow: 'model.json', ensemble: 'ensemble.json' } as const;
 
 export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   const keys = generateKeyPair();
@@ -71,8 +76,9 @@ export function startTestRegistry(bus: Bus, storage: Storage): TestRegistry {
   return {
     publicKeyPem: keys.publicKeyPem,
     async add(model, graph, { tenant, version, stage = 'development', files = {}, framework = 'onnx' } = {}) {
-      const servingFile = framework === 'onnx' ? 'model.onnx' : 'model.json';
-      const stored = Object.entries({ [servingFile]: graph, ...files }).map(async ([path, bytes]) => {
+      const servingFile = SERVING_FILES[framework];
+      const graphPath = framework === 'ensemble' ? SERVING_FILES.onnx : servingFile;
+      const stored = Object.entries({ [graphPath]: graph, ...files }).map(async ([path, bytes]) => {
         const { sha256, sizeBytes } = await storage.putBlob(bytes);
         return { path, sha256, sizeBytes };
       });

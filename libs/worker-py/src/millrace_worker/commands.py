@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from millrace_worker.contracts.models import ArtifactRef, ClaimedJob, ConvertSpec, IngestSpec, SourceIngestSpec, TrainSpec
+from millrace_worker.contracts.models import (
+    ArtifactRef,
+    ClaimedJob,
+    ConvertSpec,
+    IngestSpec,
+    SourceIngestSpec,
+    TrainSpec,
+)
 from millrace_worker.errors import MillraceError
 
 # Below the folder of a conversion's input.

@@ -52,6 +52,7 @@ export { BODY_LIMIT_BYTES, createHttp, KEEP_ALIVE_TIMEOUT_MS } from './http/crea
 export type { ReadinessChecks } from './http/health.ts';
 export { Readiness } from './http/health.ts';
 export { assertSafeBinding, listenHttp } from './http/listen.ts';
+export { answerMlflowError } from './http/mlflow-error.ts';
 export {
   PROBLEM_CONTENT_TYPE,
   Problem,
@@ -60,6 +61,7 @@ export {
   toAppError,
   toProblem,
 } from './http/problem.ts';
+export { answerProtocolError, protocolRefusal } from './http/protocol-error.ts';
 export type { Logger } from './logger.ts';
 export { createLogger, redactSecrets } from './logger.ts';
 export type { Metrics, MetricsSnapshot } from './metrics.ts';

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Backend, Gateway } from './fixtures.ts';
 import { startBackend, startGateway } from './fixtures.ts';
 
@@ -36,4 +36,50 @@ test('a wrong password is refused here, and other paths take no Basic at all', a
   expect((await get('/api/2.0/mlflow/runs/get', basic('wrong'))).status).toBe(401);
   expect((await get('/v1/models', basic(gateway.adminKey))).status).toBe(401);
   expect(seen).toBeUndefined();
+});
+
+describe("refusals of the gateway itself have the shape that a path's clients read", () => {
+  const ask = async (path: string, headers: Record<string, string> = {}) => {
+    const response = await fetch(`${gateway.origin}${path}`, { headers });
+    const type = response.headers.get('content-type');
+    return { status: response.status, type, body: (await response.json()) as Record<string, unknown> };
+  };
+  const wrong = `mlr_nobody_${'A'.repeat(43)}`;
+
+  test.each([
+    ['no key', {}, 'auth_required'],
+    ['an unknown key', { authorization: basic(wrong) }, 'auth_required'],
+  ] as const)("MLflow's, for %s", async (_what, headers, code) => {
+    for (const path of ['/api/2.0/mlflow/runs/get', '/api/2.0/mlflow-artifacts/artifacts/a']) {
+      expect(await ask(path, headers)).toEqual({
+        status: 401,
+        type: expect.stringMatching(/^application\/json/),
+        body: { error_code: 'UNAUTHENTICATED', message: expect.any(String), millrace_code: code },
+      });
+    }
+  });
+
+  test("the protocol's, for no key and for a service that is away", async () => {
+    const authorization = `Bearer ${gateway.adminKey}`;
+    for (const path of ['/v2', '/v2/models/any', '/v2/health/ready']) {
+      for (const [headers, status, code] of [
+        [{}, 401, 'auth_required'],
+        [{ authorization }, 503, 'dependency_unavailable'],
+      ] as const) {
+        expect(await ask(path, headers)).toEqual({
+          status,
+          type: expect.stringMatching(/^application\/json/),
+          body: { error: expect.any(String), code },
+        });
+      }
+    }
+  });
+
+  test('ours elsewhere', async () => {
+    expect(await ask('/v1/models')).toMatchObject({
+      status: 401,
+      type: expect.stringContaining('application/problem+json'),
+      body: { code: 'auth_required', detail: expect.any(String) },
+    });
+  });
 });

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { HttpApp } from '@millrace/service-kit';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import { answerMlflowError, answerProtocolError } from '@millrace/service-kit';
+import type { FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import type { Forwarder, ForwardTarget } from './forward.ts';
 import { responseHeaders } from './headers.ts';
-import type { BodyClass } from './route-table.ts';
+import type { BodyClass, ProxyRoute } from './route-table.ts';
 import { proxyRoutes } from './route-table.ts';
 import type { Upstreams } from './upstream.ts';
 
@@ -50,11 +51,26 @@ export function proxyPaths(deps: {
         url: route.path,
         config: { authenticated: true, ...(route.basicAuth === true ? { basicAuth: true } : {}) },
         schema: { hide: true } as never,
+        ...errorHandlerOf(route, target),
         handler: async (request, reply) =>
           await pass(request, reply, target, { forwarder: deps.forwarder, eventStreams }),
       });
     }
   };
+}
+
+/** What answers the gateway's own refusals of a route; ours, problem+json, where it says nothing. */
+function errorHandlerOf(
+  { errors }: ProxyRoute,
+  { bodyBytesMax }: ForwardTarget,
+): Pick<RouteShorthandOptions, 'errorHandler'> {
+  if (errors === 'mlflow')
+    return { errorHandler: (error, request, reply) => void answerMlflowError(error, request, reply) };
+  if (errors === 'protocol')
+    return {
+      errorHandler: (error, request, reply) => void answerProtocolError(error, request, reply, bodyBytesMax),
+    };
+  return {};
 }
 
 async function pass(

@@ -10,6 +10,8 @@ export type ProxyRoute = {
   readonly body: BodyClass;
   /** HTTP Basic is taken as well. */
   readonly basicAuth?: true;
+  /** Whose shape the gateway's own refusals have where clients expect another than ours. */
+  readonly errors?: 'mlflow' | 'protocol';
 };
 
 /** Which service answers which public path. The first part of every table row decides; no path is rewritten. */
@@ -22,10 +24,10 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   // Dataset API
   { path: '/datasets/*', service: 'datasets', body: 'upload' },
   // Open Inference Protocol
-  { path: '/v2', service: 'inference', body: 'small' },
-  { path: '/v2/*', service: 'inference', body: 'predict' },
+  { path: '/v2', service: 'inference', body: 'small', errors: 'protocol' },
+  { path: '/v2/*', service: 'inference', body: 'predict', errors: 'protocol' },
   // MLflow
-  { path: '/api/*', service: 'registry', body: 'upload', basicAuth: true },
+  { path: '/api/*', service: 'registry', body: 'upload', basicAuth: true, errors: 'mlflow' },
   // Platform API
   ...both('/v1/datasets', 'datasets', 'upload'),
   { path: '/v1/training/*', service: 'training-orchestrator', body: 'small' },

@@ -1,9 +1,10 @@
 import { AppError } from '@millrace/contracts';
 import type { BodyMemory, ExpressRoute, HttpApp, Logger } from '@millrace/service-kit';
+import { protocolRefusal } from '@millrace/service-kit';
 import type { Body } from '../http/body-reader.ts';
 import type { InferCall } from './infer.ts';
 import { HEADER_LENGTH } from './infer.ts';
-import { protocolRefusal, refuseOtherMethods } from './protocol-errors.ts';
+import { refuseOtherMethods } from './protocol-errors.ts';
 import { Params, type Target, tags } from './protocol-paths.ts';
 
 type Infer = (call: InferCall) => ReturnType<ExpressRoute['answer']>;

@@ -1,34 +1,14 @@
 import { AppError } from '@millrace/contracts';
-import type { ExpressReply, HttpApp, Logger } from '@millrace/service-kit';
-import { retryAfterSeconds, toAppError } from '@millrace/service-kit';
+import type { HttpApp } from '@millrace/service-kit';
+import { answerProtocolError } from '@millrace/service-kit';
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
-/** An error as the protocol says it: `{"error": text}`, with our code beside it. Logs what is a fault of ours. */
-export function protocolRefusal(
-  raw: unknown,
-  bytesMax: number,
-  logger: Pick<Logger, 'error'>,
-  url: string,
-): ExpressReply {
-  const error = toAppError(raw, bytesMax);
-  if (error.code === 'internal') logger.error({ err: error.cause ?? error, url }, error.message);
-  const headers = ['content-type', 'application/json'];
-  const retryAfter = retryAfterSeconds(error);
-  if (retryAfter !== undefined) headers.push('retry-after', String(retryAfter));
-  if (error.code === 'auth_required') headers.push('www-authenticate', 'Bearer');
-  const body = JSON.stringify({ error: error.message, code: error.code });
-  return { status: error.status, headers, body };
-}
-
 /** Answers errors of all routes as the protocol does. */
 export function answerErrors(app: HttpApp, bytesMax: number): void {
-  const answer = (raw: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const { status, headers, body } = protocolRefusal(raw, bytesMax, request.log, request.url);
-    for (let i = 0; i < headers.length; i += 2) void reply.header(headers[i] as string, headers[i + 1]);
-    return reply.code(status).send(body);
-  };
+  const answer = (raw: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply =>
+    answerProtocolError(raw, request, reply, bytesMax);
   app.setErrorHandler(answer);
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0];

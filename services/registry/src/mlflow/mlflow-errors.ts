@@ -1,67 +1,12 @@
-import type { ErrorCode } from '@millrace/contracts';
 import { AppError } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
-import { BODY_LIMIT_BYTES, retryAfterSeconds, toAppError } from '@millrace/service-kit';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import { answerMlflowError } from '@millrace/service-kit';
 
-/** Codes that MLflow's clients know for what the status alone does not say. */
-const BY_CODE: Partial<Record<ErrorCode, readonly [code: string, status: number]>> = {
-  route_not_found: ['ENDPOINT_NOT_FOUND', 404],
-  name_taken: ['RESOURCE_ALREADY_EXISTS', 400],
-  model_conflict: ['RESOURCE_ALREADY_EXISTS', 400],
-  invalid_json: ['BAD_REQUEST', 400],
-  unsupported_media_type: ['BAD_REQUEST', 400],
-  artifact_missing: ['RESOURCE_DOES_NOT_EXIST', 404],
-};
-const BY_STATUS: Readonly<Record<number, string>> = {
-  400: 'INVALID_PARAMETER_VALUE',
-  401: 'UNAUTHENTICATED',
-  403: 'PERMISSION_DENIED',
-  404: 'RESOURCE_DOES_NOT_EXIST',
-  405: 'ENDPOINT_NOT_FOUND',
-  409: 'RESOURCE_CONFLICT',
-  412: 'RESOURCE_CONFLICT',
-  413: 'INVALID_PARAMETER_VALUE',
-  421: 'PERMISSION_DENIED',
-  422: 'INVALID_PARAMETER_VALUE',
-  429: 'REQUEST_LIMIT_EXCEEDED',
-  499: 'CANCELLED',
-  503: 'TEMPORARILY_UNAVAILABLE',
-  504: 'DEADLINE_EXCEEDED',
-};
-
-/** The shape of every error below MLflow's prefixes; `millrace_code` is ours from the catalogue. */
-export type MlflowError = { error_code: string; message: string; millrace_code: string };
-
-/** An error as MLflow's clients read it, with its status. */
-export function mlflowErrorOf(error: AppError): { status: number; body: MlflowError } {
-  const [code, status] = BY_CODE[error.code] ?? [BY_STATUS[error.status] ?? 'INTERNAL_ERROR', error.status];
-  return { status, body: { error_code: code, message: error.message, millrace_code: error.code } };
-}
-
-/** Answers all errors of a scope, unknown paths included, in MLflow's shape. Logs what is no fault of the caller. */
+/** Answers all errors of a scope, unknown paths included, in MLflow's shape. */
 export function answerMlflowErrors(app: HttpApp): void {
-  const answer = (raw: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const error = toAppError(raw, request.routeOptions?.bodyLimit ?? BODY_LIMIT_BYTES);
-    if (error.status >= 500)
-      request.log[error.code === 'internal' ? 'error' : 'warn'](
-        { err: error.cause ?? error, code: error.code, url: request.url },
-        error.message,
-      );
-    const retryAfter = retryAfterSeconds(error);
-    if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
-    if (error.code === 'auth_required')
-      void reply.header('www-authenticate', 'Bearer, Basic realm="Millrace", charset="UTF-8"');
-    const { status, body } = mlflowErrorOf(error);
-    return reply
-      .code(status)
-      .header('content-type', 'application/json')
-      .serializer((text: unknown) => text as string)
-      .send(JSON.stringify(body));
-  };
-  app.setErrorHandler(answer);
+  app.setErrorHandler(answerMlflowError);
   app.setNotFoundHandler((request, reply) => {
     const message = `Millrace has no ${request.method} ${request.url.split('?')[0]} of MLflow.`;
-    return answer(new AppError('route_not_found', message), request, reply);
+    return answerMlflowError(new AppError('route_not_found', message), request, reply);
   });
 }

@@ -23,6 +23,36 @@ export async function startPlatform(): Promise<Platform> {
   // a server of its own: gateways of other tests send key sets too
   const [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
   const home = mkdtempSync(join(tmpdir(), 'millrace-cli-test-'));
+  const started: ServiceProcess[] = [];
+  const stop = async (): Promise<void> => {
+    for (const service of started.toReversed()) await service.stop();
+    await database.drop();
+    await bucket.drop();
+    await nats.stop();
+    rmSync(home, { recursive: true });
+  };
+  try {
+    return await startServices(home, { nats, database, bucket }, started, stop);
+  } catch (error) {
+    // jest never ends while one of them is open
+    await stop();
+    throw error;
+  }
+}
+
+type Servers = {
+  nats: Awaited<ReturnType<typeof startNats>>;
+  database: Awaited<ReturnType<typeof createTestDatabase>>;
+  bucket: TestS3;
+};
+
+/** Starts both services, adds each to `started` once it runs, and writes the home folder. */
+async function startServices(
+  home: string,
+  { nats, database, bucket }: Servers,
+  started: ServiceProcess[],
+  stop: () => Promise<void>,
+): Promise<Platform> {
   mkdirSync(join(home, 'keys'));
   const write = (name: string, text: string) => {
     writeFileSync(join(home, 'keys', name), text, { mode: 0o600 });
@@ -46,6 +76,7 @@ export async function startPlatform(): Promise<Platform> {
     MILLRACE_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
     MILLRACE_SIGNING_KEY_FILE: write('registry.pem', registryKeys.privateKeyPem),
   });
+  started.push(registry);
   write('registry.pub.pem', registryKeys.publicKeyPem);
   const gateway = await startServiceProcess('gateway', {
     ...shared,
@@ -59,24 +90,12 @@ export async function startPlatform(): Promise<Platform> {
       ]),
     ),
   });
+  started.push(gateway);
   const { endpoint, region, accessKeyId, secretAccessKey } = bucket;
   const s3 = { endpoint, region, bucket: bucket.bucket, accessKeyId, secretAccessKey };
   const connection = { gateway: gateway.origin, token, database: database.url, nats: nats.servicesUrl, s3 };
   writeFileSync(join(home, 'connection.json'), JSON.stringify(connection), { mode: 0o600 });
-  return {
-    home,
-    gateway,
-    database: database.url,
-    s3: bucket,
-    async stop() {
-      await gateway.stop();
-      await registry.stop();
-      await database.drop();
-      await bucket.drop();
-      await nats.stop();
-      rmSync(home, { recursive: true });
-    },
-  };
+  return { home, gateway, database: database.url, s3: bucket, stop };
 }
 
 /** Runs one command line and returns what it wrote. */

@@ -9,6 +9,11 @@ export const datasetErrors = {
     retryable: true,
     doc: 'The dataset version is still being made or failed.',
   },
+  dataset_not_tabular: {
+    status: 422,
+    retryable: false,
+    doc: 'The version has no rows or schema that could be given as CSV and JSON; ingest it, or take its files from /v1/datasets/{id}/versions/{id}/downloads.',
+  },
   dataset_unusable: {
     status: 422,
     retryable: false,

@@ -112,6 +112,7 @@ export {
   rolloutReportSubject,
   ShadowCounts,
 } from './rollouts/rollout-report.ts';
+export { findDatasetMethod } from './rpc/find-dataset.ts';
 export {
   LoadVersionReply,
   LoadVersionRequest,

@@ -3,6 +3,8 @@ import { jobRoutes } from '@millrace/jobs';
 import type { HttpApp, HttpOptions } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
 import { datasetRoutes } from './datasets/dataset.routes.ts';
+import type { DatasetApiOptions } from './exports/dataset-api.routes.ts';
+import { datasetApiRoutes } from './exports/dataset-api.routes.ts';
 import type { IngestRoutesOptions } from './ingestions/ingest.routes.ts';
 import { ingestRoutes } from './ingestions/ingest.routes.ts';
 import type { TrainingRoutesOptions } from './trainings/training.routes.ts';
@@ -20,6 +22,7 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
   IngestRoutesOptions &
   DescriptionRoutesOptions &
   TrainingRoutesOptions &
+  DatasetApiOptions &
   Pick<JobRoutesOptions, 'jobs' | 'feed'>;
 
 /** The HTTP side of the datasets service; it does not listen yet. */
@@ -49,5 +52,6 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   await app.register(ingestRoutes(deps));
   await app.register(descriptionRoutes(deps));
   await app.register(trainingRoutes(deps));
+  await app.register(datasetApiRoutes(deps));
   return app;
 }

@@ -14,7 +14,7 @@ import { busTables, datasetTables, jobTables, versionTrainings } from './schema.
 import { startTrainingConsumers } from './trainings/training.consumer.ts';
 import { createTrainingRepository } from './trainings/training.repository.ts';
 import { startVersionConsumer } from './versions/version.consumer.ts';
-import { serveVersions } from './versions/version.rpc.ts';
+import { serveDatasets, serveVersions } from './versions/version.rpc.ts';
 import { createVersionService } from './versions/version.service.ts';
 
 const migrationsFolder = fileURLToPath(new URL('../migrations', import.meta.url));
@@ -73,6 +73,7 @@ await startService({
     const consumer = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
     const lineage = startTrainingConsumers({ bus, database, tables: busTables, trainings });
     const rpc = serveVersions({ bus, database, datasets });
+    const finding = serveDatasets({ bus, database, datasets });
     const digests = serveReferencedDigests({ bus, service, database, schema: 'datasets' });
     const ofJobs = jobRecords(database, jobTables, 'ingest');
     const records = serveTenantRecords(
@@ -101,6 +102,7 @@ await startService({
       jobs,
       feed: runtime.feed,
       storeBlob: (file) => storage.putBlob(file),
+      openBlob: (sha256) => storage.getBlob(sha256),
       readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
       presign: (sha256) => storage.presignGet(blobKey(sha256)),
     });
@@ -111,6 +113,7 @@ await startService({
           consumer.stop(),
           ...lineage.map((one) => one.stop()),
           rpc.stop(),
+          finding.stop(),
           digests.stop(),
           records.stop(),
           runtime.stop(),

@@ -112,6 +112,7 @@ async function startService() {
     jobs,
     feed: runtime.feed,
     storeBlob: (file) => storage.putBlob(file),
+    openBlob: (sha256) => storage.getBlob(sha256),
     readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
     presign: (sha256) => storage.presignGet(blobKey(sha256)),
   });
@@ -385,5 +386,46 @@ describe('datasets', () => {
     });
     expect(refused).toMatchObject({ status: 422, body: { code: 'invalid_params' } });
     expect(String(refused.body.detail)).toContain('sead');
+  });
+});
+
+describe('the dataset API', () => {
+  const ask = (path: string) => fetch(`${service.origin}/datasets/${path}`);
+  const codeOf = async (path: string) => ((await (await ask(path)).json()) as { code: string }).code;
+
+  async function datasetOf(name: string, files: Record<string, string>): Promise<string> {
+    const created = await fetch(`${service.origin}/v1/datasets`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name }),
+    });
+    const { id } = (await created.json()) as { id: string };
+    const form = new FormData();
+    for (const [path, text] of Object.entries(files)) form.append('file', new Blob([text]), path);
+    if (Object.keys(files).length > 0)
+      await fetch(`${service.origin}/v1/datasets/${id}/files`, { method: 'POST', body: form });
+    return id;
+  }
+
+  test('an uploaded CSV and its schema are given as they came, by id and by name', async () => {
+    const id = await datasetOf('crowd', { 'dataset.csv': 'a,b\n1,=2\n', 'schema.json': '{"label":"b"}' });
+    for (const name of [id, 'crowd']) {
+      const download = await ask(`${name}/download`);
+      expect(download.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+      expect(download.headers.get('content-disposition')).toContain('attachment');
+      expect(await download.text()).toBe('a,b\n1,=2\n');
+      expect(await (await ask(`${name}/schema`)).json()).toEqual({ label: 'b' });
+    }
+  });
+
+  test('what cannot be given is refused by name', async () => {
+    const none = await datasetOf('no version', {});
+    const two = await datasetOf('two tables', { 'a.csv': 'a\n', 'b.csv': 'b\n' });
+    expect(await codeOf(`${newId()}/download`)).toBe('dataset_not_found');
+    expect(await codeOf(`${none}/download`)).toBe('dataset_version_not_found');
+    expect(await codeOf(`${two}/download`)).toBe('dataset_not_tabular');
+    expect(await codeOf(`${two}/schema`)).toBe('dataset_not_tabular');
+    expect(await codeOf(`${two}/schema?version=2`)).toBe('dataset_version_not_found');
+    expect(await codeOf(`${two}/schema?version=0`)).toBe('invalid_request');
   });
 });

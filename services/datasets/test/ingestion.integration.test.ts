@@ -160,6 +160,16 @@ describe('ingestions', () => {
         ],
       });
       expect((await call('GET', `${at}/quality`)).body).toMatchObject({ verdict: 'accepted', findings: [] });
+      expect((await call('GET', `/datasets/uploaded/schema`)).body).toMatchObject({ target: 'label' });
+      const download = await fetch(`${datasets.origin}/datasets/${datasetId}/download`);
+      expect(download.headers.get('etag')).toBe(`"${done.digest}"`);
+      const [header, ...lines] = (await download.text()).trimEnd().split('\r\n');
+      expect([header, ...lines.toSorted()]).toEqual([
+        'x,label',
+        ...rows(200).trimEnd().split('\n').slice(1).toSorted(),
+      ]);
+      const raw = await fetch(`${datasets.origin}/datasets/${datasetId}/download?version=1`);
+      expect(await raw.text()).toBe(rows(200));
       const page = await fetch(`${datasets.origin}${at}/quality?format=html`);
       expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
       expect(await page.text()).toContain('200 rows read');

@@ -35,6 +35,30 @@ export function createDatasetRepository({ datasets, datasetVersions, versionRequ
       )[0];
     },
 
+    async findByName(db: Executor, tenant: string, name: string): Promise<DatasetRow | undefined> {
+      const [row] = await db
+        .select()
+        .from(datasets)
+        .where(and(eq(datasets.tenant, tenant), eq(datasets.name, name)));
+      return row;
+    },
+
+    /** The version of this ordinal; without one the newest, and one that is ready before any that is not. */
+    async newestVersion(db: Executor, datasetId: string, ordinal?: number): Promise<VersionRow | undefined> {
+      const [row] = await db
+        .select()
+        .from(datasetVersions)
+        .where(
+          and(
+            eq(datasetVersions.datasetId, datasetId),
+            ordinal === undefined ? undefined : eq(datasetVersions.ordinal, ordinal),
+          ),
+        )
+        .orderBy(sql`${datasetVersions.state} = 'ready' desc`, desc(datasetVersions.ordinal))
+        .limit(1);
+      return row;
+    },
+
     list: (db: Executor, tenant: string, options: { limit: number; after?: After }) =>
       db
         .select()

@@ -397,6 +397,11 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "dataset_not_found": ErrorKind(404, False, "No dataset has this id or name."),
     "dataset_version_not_found": ErrorKind(404, False, "The dataset has no such version."),
     "dataset_not_ready": ErrorKind(409, True, "The dataset version is still being made or failed."),
+    "dataset_not_tabular": ErrorKind(
+        422,
+        False,
+        "The version has no rows or schema that could be given as CSV and JSON; ingest it, or take its files from /v1/datasets/{id}/versions/{id}/downloads.",
+    ),
     "dataset_unusable": ErrorKind(
         422, False, "The recipe cannot train on this dataset; the message gives the reason."
     ),

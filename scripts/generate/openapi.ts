@@ -1,5 +1,11 @@
 import type { HttpApp } from '@millrace/service-kit';
-import { createAuth, createKeySetHolder, createLogger, createMetrics } from '@millrace/service-kit';
+import {
+  compileSchemas,
+  createAuth,
+  createKeySetHolder,
+  createLogger,
+  createMetrics,
+} from '@millrace/service-kit';
 import type { Json } from './schemas.ts';
 
 /** Services whose routes are described in proto/openapi. */
@@ -29,8 +35,8 @@ function uncalled(path: string): unknown {
   });
 }
 
-/** The OpenAPI 3.1 document of one service, as it answers at /openapi.json. */
-export async function openApiOf(service: string): Promise<Json> {
+/** The app of a service with all its routes, to be described and not called. */
+async function describedApp(service: string): Promise<HttpApp> {
   const { buildApp } = (await import(`../../services/${service}/src/app.ts`)) as { buildApp: BuildApp };
   const logger = createLogger({ service, level: 'fatal' });
   const known: Record<string, unknown> = {
@@ -51,7 +57,23 @@ export async function openApiOf(service: string): Promise<Json> {
   });
   const app = await buildApp(deps as never);
   await app.ready();
+  return app;
+}
+
+/** The OpenAPI 3.1 document of one service, as it answers at /openapi.json. */
+export async function openApiOf(service: string): Promise<Json> {
+  const app = await describedApp(service);
   const document = (app as unknown as { swagger: () => Json }).swagger();
   await app.close();
   return document;
+}
+
+/** Compiles the schemas of all routes of a service and returns how many there are. Throws at a faulty one. */
+export async function compileSchemasOf(service: string): Promise<number> {
+  const app = await describedApp(service);
+  try {
+    return compileSchemas(app);
+  } finally {
+    await app.close();
+  }
 }

@@ -62,6 +62,7 @@ export {
   toProblem,
 } from './http/problem.ts';
 export { answerProtocolError, protocolRefusal } from './http/protocol-error.ts';
+export { compileSchemas } from './http/route-schemas.ts';
 export type { Logger } from './logger.ts';
 export { createLogger, redactSecrets } from './logger.ts';
 export type { Metrics, MetricsSnapshot } from './metrics.ts';

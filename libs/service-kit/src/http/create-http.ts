@@ -20,6 +20,8 @@ import { addAuth } from './auth-hook.ts';
 import type { ReadinessChecks } from './health.ts';
 import { checkReadiness, Readiness } from './health.ts';
 import { Problem, problemReply } from './problem.ts';
+import type { CompileNow } from './route-schemas.ts';
+import { keepSchemas } from './route-schemas.ts';
 import { createSerializerFactory } from './serializer.ts';
 import type { ObserveRequest } from './telemetry.ts';
 import { addTelemetry } from './telemetry.ts';
@@ -79,6 +81,7 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/;
 export async function createHttp(options: HttpOptions): Promise<HttpApp> {
   const { logger, metrics, auth, service } = options;
   const bodyLimitBytes = options.bodyLimitBytes ?? BODY_LIMIT_BYTES;
+  const schemas: CompileNow[] = [];
   const app = fastify({
     loggerInstance: logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
@@ -92,10 +95,11 @@ export async function createHttp(options: HttpOptions): Promise<HttpApp> {
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
-    schemaController: { compilersFactory: { buildSerializer: createSerializerFactory() } },
+    schemaController: { compilersFactory: { buildSerializer: createSerializerFactory(schemas) } },
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply, bodyLimitBytes),
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as HttpApp;
-  app.setValidatorCompiler(createValidatorCompiler() as never);
+  app.setValidatorCompiler(createValidatorCompiler(schemas) as never);
+  keepSchemas(app, schemas);
   app.setErrorHandler((error, request, reply) => answerError(error, request, reply, bodyLimitBytes));
   app.setNotFoundHandler((request) => {
     throw new AppError(

@@ -2,6 +2,8 @@ import type { ValidateFunction } from 'ajv';
 import { Ajv } from 'ajv';
 import addFormatsModule from 'ajv-formats';
 import type { FastifySchemaCompiler } from 'fastify';
+import type { CompileNow } from './route-schemas.ts';
+import { compilingOf } from './route-schemas.ts';
 
 // ajv-formats is CommonJS: its function is the module itself or its `default`, depending on who loads it.
 const addFormats =
@@ -12,9 +14,9 @@ type Check = { (data: unknown): boolean; errors?: ValidateFunction['errors'] };
 
 /**
  * The Ajv compiler of every route: bodies are taken as they are (nothing removed, no types coerced), while query,
- * path and headers, which are text by nature, are coerced and get their defaults.
+ * path and headers, which are text by nature, are coerced and get their defaults. What compiles each is added to `all`.
  */
-export function createValidatorCompiler(): FastifySchemaCompiler<object> {
+export function createValidatorCompiler(all: CompileNow[]): FastifySchemaCompiler<object> {
   const strict = new Ajv({
     removeAdditional: false,
     useDefaults: true,
@@ -30,17 +32,25 @@ export function createValidatorCompiler(): FastifySchemaCompiler<object> {
     strict: false,
   });
   for (const ajv of [strict, lenient]) (addFormats as (instance: Ajv) => void)(ajv);
-  return ({ schema, httpPart }) => lazily(httpPart === 'body' ? strict : lenient, schema) as never;
+  return ({ schema, httpPart, ...where }) => {
+    const { check, compile } = lazily(httpPart === 'body' ? strict : lenient, schema);
+    all.push(compilingOf(where, `the ${httpPart}`, compile));
+    return check as never;
+  };
 }
 
 /** Compiles a schema when the first request needs it: a service has dozens of routes, most of which nobody asks for hours. */
-function lazily(ajv: Ajv, schema: object): Check {
+function lazily(ajv: Ajv, schema: object): { check: Check; compile: () => ValidateFunction } {
   let compiled: ValidateFunction | undefined;
-  const check: Check = (data) => {
+  const compile = (): ValidateFunction => {
     compiled ??= ajv.compile(schema);
-    const isValid = compiled(data);
-    check.errors = compiled.errors ?? null;
+    return compiled;
+  };
+  const check: Check = (data) => {
+    const validate = compile();
+    const isValid = validate(data);
+    check.errors = validate.errors ?? null;
     return isValid;
   };
-  return check;
+  return { check, compile };
 }

@@ -26,6 +26,8 @@ import type { PartUploadService } from './part-uploads/part-upload.service.ts';
 import type { RolloutRoutesOptions } from './rollouts/rollout.routes.ts';
 import { rolloutRoutes } from './rollouts/rollout.routes.ts';
 import type { Tracking } from './tracking/tracking.ts';
+import type { DatasetModelOptions } from './uploads/dataset-model.routes.ts';
+import { datasetModelRoutes } from './uploads/dataset-model.routes.ts';
 import { uploadRoutes } from './uploads/upload.routes.ts';
 import type { UploadService } from './uploads/upload.service.ts';
 import type { VersionRoutesOptions } from './versions/version.routes.ts';
@@ -43,6 +45,7 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
   HistoryRoutesOptions &
   EnsembleRoutesOptions & {
     uploads: UploadService;
+    datasetModels: DatasetModelOptions;
     imports: ImportService;
     bundles: BundleService;
     bundleImports: BundleImportService;
@@ -65,6 +68,7 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   });
   const all = [
     uploadRoutes,
+    datasetModelRoutes,
     importRoutes,
     partUploadRoutes,
     collectionRoutes,

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { callRpc, serveRpc, serveTenantRecords } from '@millrace/bus';
-import { loadVersionMethod, resolveVersionMethod } from '@millrace/contracts';
+import { findDatasetMethod, loadVersionMethod, resolveVersionMethod } from '@millrace/contracts';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { storageOf } from '@millrace/storage';
 import { buildApp } from './app.ts';
@@ -310,6 +310,14 @@ await startService({
       versions,
       changeLog,
       uploads,
+      datasetModels: {
+        database,
+        storage,
+        key,
+        registrations,
+        findDataset: (tenant, dataset) =>
+          callRpc(bus, 'datasets', 'find', findDatasetMethod, { tenant, dataset }),
+      },
       imports,
       partUploads,
       collections,

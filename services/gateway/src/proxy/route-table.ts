@@ -4,7 +4,7 @@ import type { ServiceName } from './upstream.ts';
 export type BodyClass = 'small' | 'predict' | 'upload';
 
 export type ProxyRoute = {
-  /** A path, or a prefix when it ends with `/*`. */
+  /** A path, whose parts may be parameters, or a prefix when it ends with `/*`. */
   readonly path: string;
   readonly service: ServiceName;
   readonly body: BodyClass;
@@ -22,6 +22,7 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   { path: '/feedback', service: 'monitoring', body: 'small' },
   { path: '/monitoring/*', service: 'monitoring', body: 'small' },
   // Dataset API
+  { path: '/datasets/:datasetId/models', service: 'registry', body: 'upload' },
   { path: '/datasets/*', service: 'datasets', body: 'upload' },
   // Open Inference Protocol
   { path: '/v2', service: 'inference', body: 'small', errors: 'protocol' },

@@ -150,7 +150,7 @@ export function createRegistrationService(options: {
       assertNames(ready.model, ready.label);
       const model = await models.lockOrCreate(tx, ready.tenant, ready.model);
       const isPipeline = ready.requestId !== undefined;
-      const same = isPipeline || ready.label !== undefined ? await findSame(tx, model.id, ready) : undefined;
+      const same = await findSame(tx, model.id, ready);
       const stored = same ?? (await insert(tx, model, ready));
       // inference hears of what it can run
       if ((same === undefined || isPipeline) && stored.version.servingFile !== NOT_SERVABLE) {

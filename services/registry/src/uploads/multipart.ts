@@ -13,6 +13,9 @@ const FIELDS_MAX = 16;
 const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
 const DISCARD_TIMEOUT_MS = 5_000;
 
+/** Names of the parts that hold files, unless a route takes others. */
+const FILE_PARTS: ReadonlySet<string> = new Set(['file']);
+
 /** A part `file`, with the name that the sender gave it. */
 export type UploadedPart = { readonly name: string; readonly file: SpooledFile };
 
@@ -31,7 +34,7 @@ export type FormLimits = {
 };
 
 /**
- * Reads a multipart/form-data body of text fields (those of `allowed`) and parts `file`, in any order, the files onto
+ * Reads a multipart/form-data body of text fields (those of `allowed`) and files (parts of `partNames`), in any order, the files onto
  * disk. The caller disposes of the area. Nothing is left when it throws.
  * @throws AppError `unsupported_media_type`, `invalid_request`, `unknown_field`, `payload_too_large`
  */
@@ -39,10 +42,11 @@ export async function readUploadForm(
   request: IncomingMessage,
   allowed: ReadonlySet<string>,
   limits: FormLimits,
+  partNames: ReadonlySet<string> = FILE_PARTS,
 ): Promise<UploadForm> {
   const busboy = openBusboy(request);
   const area = await openSpoolArea();
-  const reader = readParts(request, busboy, area, allowed, limits);
+  const reader = readParts(request, busboy, area, { fields: allowed, parts: partNames }, limits);
   await reader.done;
   if (reader.fault() !== undefined) await discardRest(request);
   const parts = await Promise.all(reader.parts);
@@ -60,7 +64,7 @@ function readParts(
   request: IncomingMessage,
   busboy: BusboyInstance,
   area: SpoolArea,
-  allowed: ReadonlySet<string>,
+  known: { fields: ReadonlySet<string>; parts: ReadonlySet<string> },
   { filesBytesMax, filesMax }: FormLimits,
 ) {
   const fields = new Map<string, string>();
@@ -106,7 +110,7 @@ function readParts(
   }
 
   busboy.on('field', (name, value, isNameCut, isValueCut) => {
-    if (isNameCut || !allowed.has(name)) return fail(unknownField(name, allowed));
+    if (isNameCut || !known.fields.has(name)) return fail(unknownField(name, known.fields));
     if (isValueCut) return refuse(`The field ${name} is over ${FIELD_BYTES_MAX} bytes.`);
     if (fields.has(name)) return refuse(`The field ${name} comes twice.`);
     fields.set(name, value);
@@ -114,7 +118,7 @@ function readParts(
   busboy.on('file', (name, stream, fileName) => {
     // an error before anybody reads the part must not end the process
     stream.on('error', () => undefined);
-    if (name !== 'file') fail(unknownField(name, new Set(['file'])));
+    if (!known.parts.has(name)) fail(unknownField(name, known.parts));
     if (parts.length >= filesMax) refuse(`The form has more than ${filesMax} files.`);
     // what was in hand when the first fault came is still parsed
     if (first !== undefined) return void stream.destroy();

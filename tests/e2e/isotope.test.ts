@@ -6,7 +6,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ensureEnvironment, environmentsRoot, isTorchAtHand, REPOSITORY_ROOT } from '@millrace/embedded';
 import type { Client, TrainingRun, TrainingRunConfig } from '@millrace/sdk';
 import { createClient } from '@millrace/sdk';
-import type { TestPlatform } from './platform.ts';
+import { eventually } from '@millrace/testing';
+import type { Json, TestPlatform } from './platform.ts';
 import { startTestPlatform } from './platform.ts';
 
 const START_TIMEOUT_MS = 300_000;
@@ -35,7 +36,7 @@ let first: TrainingRun;
 
 beforeAll(async () => {
   if (!isAtHand) return;
-  platform = await startTestPlatform({ MILLRACE_WORKER_POOLS: 'cpu,torch' });
+  platform = await startTestPlatform({ MILLRACE_WORKER_POOLS: 'cpu,torch,analysis' });
   client = createClient({ url: platform.platform.connection.gateway });
 }, START_TIMEOUT_MS);
 
@@ -101,6 +102,73 @@ withTorch(
     });
   },
 );
+
+/** Spectra of three sources with one peak each over a falling background, as CSV with a column for each channel. */
+function spectraCsv(): string {
+  const peaks: [string, number][] = [
+    ['Cs-137', 220],
+    ['Co-60', 400],
+    ['K-40', 487],
+  ];
+  const header = [...Array.from({ length: 1024 }, (_, channel) => `channel_${channel}`), 'isotope'];
+  const rows = Array.from({ length: 180 }, (_, row) => {
+    const [isotope, center] = peaks[row % peaks.length] as [string, number];
+    const counts = Array.from({ length: 1024 }, (_, channel) => {
+      const peak = (200 + row) * Math.exp(-(((channel - center) / 8) ** 2));
+      return Math.round(peak + 40 * Math.exp(-channel / 200) + ((row * 7 + channel * 13) % 11));
+    });
+    return [...counts, isotope].join(',');
+  });
+  return `${[header.join(','), ...rows].join('\n')}\n`;
+}
+
+withTorch('spectra that others measured are uploaded, ingested, trained on and served', async () => {
+  const { call } = platform as TestPlatform;
+  const { id } = (await call('POST', '/v1/datasets', { name: 'measured' })).body;
+  const form = new FormData();
+  form.append('file', new Blob([spectraCsv()]), 'spectra.csv');
+  const uploaded = (await call('POST', `/v1/datasets/${id}/files`, form)).body;
+  const queued = await call('POST', `/v1/datasets/${id}/ingest`, {
+    source: { type: 'upload', versionId: uploaded.id },
+    options: { target: 'isotope', vectors: [{ name: 'spectrum', prefix: 'channel_' }] },
+  });
+  const version: Json = await eventually(
+    async () => {
+      const { body } = await call('GET', `/v1/datasets/${id}/versions/${queued.body.id}`);
+      if (body.state === 'pending') throw new Error('the version is still pending');
+      return body;
+    },
+    { timeoutMs: RUN_TIMEOUT_MS, intervalMs: 200 },
+  );
+  expect(version).toMatchObject({ state: 'ready', error: null, meta: { rows: { kept: 180 } } });
+
+  const run = await client.runTrainingJob({
+    modelName: 'measured',
+    recipe: 'isotope',
+    params: { epochs: 1, hidden: [32], explain: false },
+    datasetVersionId: version.id,
+  });
+  expect(run.pipeline).toMatchObject({ state: 'succeeded', dataset: { versionId: version.id } });
+  const served = await client.loadModelVersion('measured', run.version.version);
+  const { probabilities } = await served.predict({ spectrum: new Float32Array(1024).fill(3) });
+  expect(probabilities?.shape).toEqual([1, 3]);
+});
+
+withTorch('the dataset API gives the ingested spectra and takes a model for devices', async () => {
+  const origin = client.url;
+  const csv = await (await fetch(`${origin}/datasets/measured/download`)).text();
+  const lines = csv.trimEnd().split('\r\n');
+  expect(lines).toHaveLength(181);
+  expect(lines[0]).toContain('spectrum_1023');
+  const schema = (await (await fetch(`${origin}/datasets/measured/schema`)).json()) as Json;
+  expect(schema).toMatchObject({ target: 'isotope' });
+  const form = new FormData();
+  const head = Buffer.from([28, 0, 0, 0]);
+  form.append('model', new Blob([head, Buffer.from('TFL3'), Buffer.alloc(64)]), 'model.tflite');
+  const { status, body } = await (platform as TestPlatform).call('POST', '/datasets/measured/models', form);
+  expect([status, body.isServable, body.modelId]).toEqual([201, false, 'measured']);
+  expect((await fetch(`${origin}/health`)).status).toBe(200);
+});
 
 withTorch('the client for Python does the same', async () => {
   const { python } = await ensureEnvironment('dev', environmentsRoot(process.env), process.env);

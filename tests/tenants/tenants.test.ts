@@ -7,6 +7,7 @@ import type { Schema } from './sample.ts';
 import { sampleOf } from './sample.ts';
 import type { ServiceStack } from './service-stack.ts';
 import { startServiceStack } from './service-stack.ts';
+import { checkAllowLists, checkApprovals, checkBundles, checkEnsembles } from './shared-names.ts';
 
 /** In every body that is sent; no log may have it. */
 const SECRET = 'secret-in-a-body';
@@ -77,7 +78,8 @@ const BODIES: Readonly<Record<string, unknown>> = {
 const isNaming = ({ path }: Operation): boolean => path.includes('{');
 /**
  * What says nothing of anybody else: lists and answers of one's own about a digest, and what begins a model of one's own
- * under a name that others have too, which asks for a body of its own kind first.
+ * under a name that others have too, which asks for a body of its own kind first. Each is
+ * checked by itself in shared-names.ts.
  */
 const OWN =
   /^(PUT|DELETE) \/v1\/governance\/allow-list\/|^GET \/v1\/approvals\/|\/ensembles$|^PUT .*\/bundle$/;
@@ -182,6 +184,15 @@ describe('an admin of another tenant', () => {
 
   test('has changed nothing of it', async () => {
     expect(await state()).toEqual(before);
+  });
+
+  test.each([
+    ['approvals', checkApprovals],
+    ['allow-lists', checkAllowLists],
+    ['ensembles', checkEnsembles],
+    ['bundles', checkBundles],
+  ])('is told by %s what is told of what nobody has, and changes nothing', async (_what, check) => {
+    await check(ann, eve, things.digest as string);
   });
 
   test('cannot have its files converted, whose digests it knows', async () => {

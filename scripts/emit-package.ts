@@ -24,7 +24,7 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const SCOPE = '@millrace/';
 /** Folder of dist/ with the libraries that no registry has. */
 const BUNDLED = 'bundled';
-const WORKSPACE_IMPORT = /(\bfrom |\bimport\()(['"])@millrace\/([\w-]+)\2/g;
+const WORKSPACE_IMPORT = /(\bfrom |\bimport\()(['"])@millrace\/([\w-]+)(\/[\w-]+)?\2/g;
 const TYPESCRIPT_IMPORT = /(\bfrom |\bimport\()(['"])(\.[^'"]*)\.ts\2/g;
 
 type Manifest = {
@@ -69,16 +69,23 @@ function compile(own: string, names: readonly string[]): void {
   }
 }
 
+/** The copy that an import of a workspace, or of a part of it, means. */
+function copyOf(manifests: ReadonlyMap<string, Manifest>, name: string, part: string): string | undefined {
+  const source = manifests.get(name)?.exports[`.${part}`];
+  const copy = source && posix.join(BUNDLED, name, posix.relative('src', source.replace(/\.ts$/, '.js')));
+  return copy && existsSync(join(dist, copy)) ? copy : undefined;
+}
+
 /** Points imports of workspaces at their copies, and imports in types at files that exist. */
-function rewriteImports(): void {
+function rewriteImports(manifests: ReadonlyMap<string, Manifest>): void {
   for (const file of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
     if (!/\.(js|d\.ts)$/.test(file)) continue;
     const path = join(dist, file);
     const text = readFileSync(path, 'utf8')
-      .replaceAll(WORKSPACE_IMPORT, (_, keyword: string, quote: string, name: string) => {
-        const target = posix.relative(posix.dirname(file), posix.join(BUNDLED, name, 'index.js'));
-        if (!existsSync(join(dist, BUNDLED, name, 'index.js')))
-          throw new Error(`${file} imports ${SCOPE}${name}.`);
+      .replaceAll(WORKSPACE_IMPORT, (_, keyword: string, quote: string, name: string, part = '') => {
+        const copy = copyOf(manifests, name, part);
+        if (copy === undefined) throw new Error(`${file} imports ${SCOPE}${name}${part}.`);
+        const target = posix.relative(posix.dirname(file), copy);
         return `${keyword}${quote}${target.startsWith('.') ? target : `./${target}`}${quote}`;
       })
       .replaceAll(TYPESCRIPT_IMPORT, '$1$2$3.js$2');
@@ -109,7 +116,7 @@ function emit(): void {
   const manifest = readManifest(workspace);
   const all = withBundled(manifest);
   compile(manifest.name.slice(SCOPE.length), [...all.keys()]);
-  rewriteImports();
+  rewriteImports(all);
   writeManifest(manifest, all.values());
   copyFileSync(join(workspace, 'README.md'), join(dist, 'README.md'));
   copyFileSync(join(ROOT, 'LICENSE'), join(dist, 'LICENSE'));

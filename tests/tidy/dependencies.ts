@@ -144,9 +144,11 @@ function isAllowed(expression: string): boolean {
 function licenceOf(path: string, entry: LockEntry): string {
   const file = join(ROOT, path, 'package.json');
   const manifest = existsSync(file)
-    ? (JSON.parse(readFileSync(file, 'utf8')) as { license?: unknown })
-    : entry;
-  const licence = manifest.license ?? entry.license;
+    ? (JSON.parse(readFileSync(file, 'utf8')) as { license?: unknown; licenses?: unknown[] })
+    : { ...entry, licenses: undefined };
+  // old packages have a list instead; one of several is not chosen here
+  const listed = manifest.licenses?.length === 1 ? manifest.licenses[0] : undefined;
+  const licence = manifest.license ?? entry.license ?? listed;
   return typeof licence === 'string' ? licence : ((licence as { type?: string } | undefined)?.type ?? 'none');
 }
 

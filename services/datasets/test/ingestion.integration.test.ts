@@ -275,3 +275,44 @@ describe('ingestions', () => {
     expect([refused.status, refused.body.code]).toEqual([status, code]);
   });
 });
+
+describe('the dataset API', () => {
+  const ask = (path: string) => fetch(`${datasets.origin}/datasets/${path}`);
+  const codeOf = async (path: string) => ((await (await ask(path)).json()) as { code: string }).code;
+
+  async function datasetOf(name: string, files: Record<string, string>): Promise<string> {
+    const created = await fetch(`${datasets.origin}/v1/datasets`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name }),
+    });
+    const { id } = (await created.json()) as { id: string };
+    const form = new FormData();
+    for (const [path, text] of Object.entries(files)) form.append('file', new Blob([text]), path);
+    if (Object.keys(files).length > 0)
+      await fetch(`${datasets.origin}/v1/datasets/${id}/files`, { method: 'POST', body: form });
+    return id;
+  }
+
+  test('an uploaded CSV and its schema are given as they came, by id and by name', async () => {
+    const id = await datasetOf('crowd', { 'dataset.csv': 'a,b\n1,=2\n', 'schema.json': '{"label":"b"}' });
+    for (const name of [id, 'crowd']) {
+      const download = await ask(`${name}/download`);
+      expect(download.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+      expect(download.headers.get('content-disposition')).toContain('attachment');
+      expect(await download.text()).toBe('a,b\n1,=2\n');
+      expect(await (await ask(`${name}/schema`)).json()).toEqual({ label: 'b' });
+    }
+  });
+
+  test('what cannot be given is refused by name', async () => {
+    const none = await datasetOf('no version', {});
+    const two = await datasetOf('two tables', { 'a.csv': 'a\n', 'b.csv': 'b\n' });
+    expect(await codeOf(`01a20069-a60b-773e-b3cb-ac6791a4cc61/download`)).toBe('dataset_not_found');
+    expect(await codeOf(`${none}/download`)).toBe('dataset_version_not_found');
+    expect(await codeOf(`${two}/download`)).toBe('dataset_not_tabular');
+    expect(await codeOf(`${two}/schema`)).toBe('dataset_not_tabular');
+    expect(await codeOf(`${two}/schema?version=2`)).toBe('dataset_version_not_found');
+    expect(await codeOf(`${two}/schema?version=0`)).toBe('invalid_request');
+  });
+});

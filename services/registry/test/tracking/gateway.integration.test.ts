@@ -79,8 +79,9 @@ test.each([
   expect([answer.status, await answer.json()]).toEqual([
     401,
     expect.objectContaining({
-      code: 'auth_required',
-      detail: expect.stringMatching(/Authorization: Bearer/),
+      error_code: 'UNAUTHENTICATED',
+      millrace_code: 'auth_required',
+      message: expect.stringMatching(/Authorization: Bearer/),
     }),
   ]);
 });

@@ -44,8 +44,9 @@ const SUITES: readonly Suite[] = [
     environment: 'torch',
     worker: 'training-worker',
     folders: ['services/training-worker/tests-torch'],
-    packages: ['millrace_training.pytorch', 'millrace_training.spectra', 'millrace_training.recipes.isotope'],
+    packages: ['millrace_training'],
     linesMin: WORKER_LINES_MIN,
+    coverageConfig: 'services/training-worker/coverage-torch.toml',
   },
   {
     name: 'pytest conversion',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { isAppError } from '@millrace/contracts';
-import { createFileSigner, generateKeyPair } from '@millrace/integrity';
+import { bundleFiles, createFileSigner, generateKeyPair } from '@millrace/integrity';
 import { createClient } from '@millrace/sdk';
 import type { TamperSetting } from '@millrace/testing';
 import { bundleTar, makeBundle, tamperCases } from '@millrace/testing';
@@ -96,7 +96,14 @@ describe.each(['folder', 'file.tar'])('a bundle as %s', (name) => {
     const [origin = ''] = readdirSync(join(back, 'model', 'origin'));
     const kept = join(back, 'model', 'origin', origin);
     expect(readdirSync(kept)).toEqual(
-      expect.arrayContaining(['manifest.json', 'model.sig', 'provenance.sig', 'meta.sig', 'history.sig']),
+      expect.arrayContaining([
+        'manifest.json',
+        'model.sig',
+        'provenance.sig',
+        'meta.sig',
+        'identity.sig',
+        'history.sig',
+      ]),
     );
     const returned = await imported(here, back, '--public-key', there.key, '--as', `${model}-back@v7`);
     expect([returned.err, returned.code]).toEqual(['', 0]);
@@ -177,6 +184,16 @@ describe('a registry that is sent a bundle that was tampered with', () => {
   const cases = tamperCases.filter(({ forms = ['tar'] }) => forms.includes('tar'));
   test.each(cases.map((one) => [one.name, one] as const))('refuses it: %s', async (_name, { make, code }) => {
     expect(await sent(bundleTar(await make(setting)))).toBe(code);
+  });
+
+  test('refuses one without a statement of its version unless it is told to take it', async () => {
+    const entries = setting.entries.filter(({ path }) => path !== bundleFiles.identity);
+    const tar = new Blob([Uint8Array.from(bundleTar(entries))]);
+    const as = { model: 'old-release', version: 'v2', trust: keys.publicKeyPem };
+    await expect(there.client.bundles.import(tar, as)).rejects.toMatchObject({ code: 'identity_missing' });
+    expect(await there.client.bundles.import(tar, { ...as, allowMissingIdentity: true })).toMatchObject({
+      model: 'old-release',
+    });
   });
 
   test('has registered none of them, and registers the honest one', async () => {

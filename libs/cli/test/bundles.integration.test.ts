@@ -65,6 +65,13 @@ describe.each(['folder', 'file.tar'])('an exported bundle as %s', (name) => {
       files: 2,
       statements: ['provenance', 'meta'],
       history: { isComplete: true, version: 'v1' },
+      identity: {
+        tenant: 'default',
+        model: 'iris',
+        version: 'v1',
+        ordinal: 1,
+        servingFile: 'serving/model.onnx',
+      },
     });
     expect((json().history as { rows: number }).rows).toBeGreaterThanOrEqual(2);
     expect(existsSync(`${path}.partial`)).toBe(false);
@@ -80,6 +87,18 @@ describe.each(['folder', 'file.tar'])('an exported bundle as %s', (name) => {
     expect((await offline(path)).code).toBe(64);
     expect((await offline(path, '--public-key', join(platform.home, 'keys', 'registry.pem'))).code).toBe(64);
     expect((await offline(`${path}-nowhere/`, '--public-key', key)).code).toBe(64);
+  });
+
+  test('is refused to who means another version, however sound it is', async () => {
+    const expecting = async (...meant: string[]) => {
+      const { code, json } = await offline(path, '--public-key', key, ...meant);
+      return [code, json().code];
+    };
+    expect(await expecting('--expect', 'iris@v1', '--tenant', 'default')).toEqual([0, undefined]);
+    expect(await expecting('--expect', 'iris@1')).toEqual([0, undefined]);
+    expect(await expecting('--expect', 'iris@v2')).toEqual([1, 'manifest_mismatch']);
+    expect(await expecting('--expect', 'lily')).toEqual([1, 'manifest_mismatch']);
+    expect(await expecting('--tenant', 'acme')).toEqual([1, 'manifest_mismatch']);
   });
 
   test('is not written over', async () => {
@@ -103,6 +122,25 @@ test('the reference tool verifies the package of a bundle as it is', async () =>
   const { code, out } = await millrace(['verify', `${path}/`], { env });
   expect(code).toBe(1);
   expect(out).toMatch(/^NOT verified: manifest_mismatch/);
+});
+
+test('a bundle of a release that signed no names is taken only by who says so', async () => {
+  const path = await exported('of-older-release');
+  rmSync(join(path, 'identity.sig'));
+  const refused = await offline(path, '--public-key', key);
+  expect([refused.code, refused.json()]).toEqual([
+    1,
+    expect.objectContaining({
+      code: 'identity_missing',
+      message: expect.stringContaining('--allow-missing-identity'),
+    }),
+  ]);
+  const taken = await offline(path, '--public-key', key, '--allow-missing-identity');
+  expect([taken.code, taken.json().model]).toEqual([0, 'iris']);
+  const into = (...more: string[]) =>
+    millrace(['import', path, '--public-key', key, '--as', 'from-older@v1', ...more], { env });
+  expect((await into()).err).toContain('identity_missing');
+  expect((await into('--allow-missing-identity')).code).toBe(0);
 });
 
 test('an export that broke off goes on with what came, and trusts none of it', async () => {

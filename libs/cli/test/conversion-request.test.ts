@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { JobView } from '@millrace/contracts';
 import { UsageError } from '../src/command.ts';
-import { conversionRequest } from '../src/conversions/conversion-request.ts';
+import { conversionRequest, quantizeOptions } from '../src/conversions/conversion-request.ts';
 
 const file = (path: string) => ({ path, sha256: 'ab'.repeat(32), sizeBytes: 1 });
 const training = (paths: string[], change: Partial<JobView> = {}): JobView =>
@@ -63,4 +63,16 @@ test.each([
 ])('%j says what to write instead', (options, job, text) => {
   expect(() => conversionRequest({ options }, job)).toThrow(UsageError);
   expect(() => conversionRequest({ options }, job)).toThrow(text);
+});
+
+test('a training asks for a smaller model with what its pipeline takes of it', () => {
+  expect(quantizeOptions({ options: {} })).toBeUndefined();
+  expect(quantizeOptions({ options: { quantize: 'int8_static', target: 'isotope' } })).toEqual({
+    mode: 'int8_static',
+    target: 'isotope',
+  });
+  expect(quantizeOptions({ options: { quantize: 'float16', 'agreement-min': '0.95' } })).toEqual({
+    mode: 'float16',
+    agreementMin: 0.95,
+  });
 });

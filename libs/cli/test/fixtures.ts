@@ -19,7 +19,8 @@ export type Platform = {
 };
 type TestS3 = Awaited<ReturnType<typeof createTestBucket>>;
 
-export async function startPlatform(): Promise<Platform> {
+/** With `datasets` where a test needs that service as well. */
+export async function startPlatform(more: { datasets?: boolean } = {}): Promise<Platform> {
   // a server of its own: gateways of other tests send key sets too
   const [nats, database, bucket] = await Promise.all([startNats(), createTestDatabase(), createTestBucket()]);
   const home = mkdtempSync(join(tmpdir(), 'millrace-cli-test-'));
@@ -32,7 +33,7 @@ export async function startPlatform(): Promise<Platform> {
     rmSync(home, { recursive: true });
   };
   try {
-    return await startServices(home, { nats, database, bucket }, started, stop);
+    return await startServices(home, { nats, database, bucket, ...more }, started, stop);
   } catch (error) {
     // jest never ends while one of them is open
     await stop();
@@ -44,12 +45,13 @@ type Servers = {
   nats: Awaited<ReturnType<typeof startNats>>;
   database: Awaited<ReturnType<typeof createTestDatabase>>;
   bucket: TestS3;
+  datasets?: boolean;
 };
 
 /** Starts both services, adds each to `started` once it runs, and writes the home folder. */
 async function startServices(
   home: string,
-  { nats, database, bucket }: Servers,
+  { nats, database, bucket, datasets = false }: Servers,
   started: ServiceProcess[],
   stop: () => Promise<void>,
 ): Promise<Platform> {
@@ -67,17 +69,22 @@ async function startServices(
     MILLRACE_AUTH_MODE: 'required',
     MILLRACE_AUTH_PUBLIC_KEY_FILE: write('gateway.pub.pem', gatewayKeys.publicKeyPem),
   };
-  const registry = await startServiceProcess('registry', {
-    ...shared,
+  const store = {
     MILLRACE_S3_ENDPOINT: bucket.endpoint,
     MILLRACE_S3_REGION: bucket.region,
     MILLRACE_S3_BUCKET: bucket.bucket,
     MILLRACE_S3_ACCESS_KEY_ID: bucket.accessKeyId,
     MILLRACE_S3_SECRET_ACCESS_KEY: bucket.secretAccessKey,
+  };
+  const registry = await startServiceProcess('registry', {
+    ...shared,
+    ...store,
     MILLRACE_SIGNING_KEY_FILE: write('registry.pem', registryKeys.privateKeyPem),
   });
   started.push(registry);
   write('registry.pub.pem', registryKeys.publicKeyPem);
+  const data = datasets ? await startServiceProcess('datasets', { ...shared, ...store }) : undefined;
+  if (data !== undefined) started.push(data);
   const gateway = await startServiceProcess('gateway', {
     ...shared,
     MILLRACE_AUTH_KEY_FILE: write('gateway.pem', gatewayKeys.privateKeyPem),
@@ -89,6 +96,7 @@ async function startServices(
         NOWHERE,
       ]),
     ),
+    ...(data !== undefined && { MILLRACE_UPSTREAM_DATASETS: data.origin }),
   });
   started.push(gateway);
   const { endpoint, region, accessKeyId, secretAccessKey } = bucket;

@@ -168,6 +168,52 @@ if (isLongRun)
     TIMEOUT_MS,
   );
 
+// installs MLflow 2 with its server
+if (isLongRun)
+  test(
+    'a server of MLflow 2, which has no logged models, is copied once as well',
+    async () => {
+      const old = await startMlflowServer({ environment: 'clients-mlflow2-server', workers: 1 });
+      const other = await startPlatform();
+      try {
+        const { gateway: url, token } = connectionOf(other);
+        const client = async (what: string, uri: string, env: NodeJS.ProcessEnv = {}) =>
+          await runClient('clients-mlflow2-server', PROGRAM, [what, uri], {
+            env,
+            timeoutMs: CLIENT_TIMEOUT_MS,
+          });
+        const take = () =>
+          millrace(['import', 'mlflow', '--uri', old.origin, '--json'], {
+            env: { MILLRACE_HOME: other.home },
+          });
+        await client('fill', old.origin);
+        expect((await take()).json()).toMatchObject({
+          failures: 0,
+          failed: [],
+          runs: { copied: 7 },
+          loggedModels: { copied: 0 },
+          models: { created: 2 },
+          versions: { copied: 4 },
+          aliases: 2,
+        });
+        const seen = async (uri: string, env: NodeJS.ProcessEnv = {}) =>
+          (await client('dump', uri, env)) as Dump;
+        const theirs = await seen(old.origin);
+        expect(Object.keys(theirs.runs)).toHaveLength(7);
+        expect(await seen(url, { MLFLOW_TRACKING_TOKEN: token })).toEqual(theirs);
+        expect((await take()).json()).toMatchObject({
+          failures: 0,
+          runs: { copied: 1, unchanged: 6 },
+          artifacts: { files: 0 },
+          versions: { copied: 0, present: 4 },
+        });
+      } finally {
+        await Promise.all([other.stop(), old.stop()]);
+      }
+    },
+    TIMEOUT_MS,
+  );
+
 test('what is wrong with the call is said', async () => {
   expect(await millrace(['import', 'weights'])).toMatchObject({
     code: 64,

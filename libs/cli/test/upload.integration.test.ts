@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -14,14 +15,14 @@ const pathsOf = (name: string): string[] =>
 
 let platform: Platform;
 let client: Client;
+let access: { url: string; token: string };
 
 beforeAll(async () => {
-  platform = await startPlatform();
-  const { gateway, token } = JSON.parse(readFileSync(join(platform.home, 'connection.json'), 'utf8')) as {
-    gateway: string;
-    token: string;
-  };
-  client = createClient({ url: gateway, token });
+  platform = await startPlatform({ datasets: true });
+  const written = readFileSync(join(platform.home, 'connection.json'), 'utf8');
+  const { gateway, token } = JSON.parse(written) as { gateway: string; token: string };
+  access = { url: gateway, token };
+  client = createClient(access);
 }, 90_000);
 afterAll(async () => await platform?.stop());
 
@@ -62,4 +63,66 @@ test('an upload that is given up while it is converted is cancelled', async () =
   );
   await expect(client.uploads.imported(id)).rejects.toMatchObject({ code: 'import_cancelled' });
   expect(await client.uploads.cancelImport(id)).toMatchObject({ state: 'cancelled' });
+});
+
+test('files of a dataset that were cut off go on where they were, and are not sent twice', async () => {
+  const path = join(platform.home, 'spectra.bin');
+  writeFileSync(path, randomBytes(40 * 1024 * 1024));
+  const bytes = readFileSync(path);
+  const source: UploadSource = {
+    name: 'spectra.bin',
+    sizeBytes: bytes.length,
+    read: async (start, end) => bytes.subarray(start, end),
+  };
+  const { id } = await client.datasets.create({ name: 'cut' });
+  const cut = new AbortController();
+  const given = client.datasets.send(id, [source], { signal: cut.signal, onBytes: () => cut.abort() });
+  await expect(given).rejects.toMatchObject({ code: 'request_cancelled' });
+  const { items } = await client.datasets.uploads(id);
+  expect(items).toMatchObject([{ state: 'open', files: [{ name: 'spectra.bin', parts: 3 }] }]);
+
+  let puts = 0;
+  const counting = createClient({
+    ...access,
+    fetch: async (input, init) => {
+      if (init?.method === 'PUT') puts += 1;
+      return await fetch(input, init);
+    },
+  });
+  let sizeBytes = 0;
+  const done = await counting.datasets.send(id, [source], { onBytes: (more) => (sizeBytes += more) });
+  expect(done).toMatchObject({ id: items[0]?.id, state: 'completed', isReused: false });
+  expect(puts).toBeLessThan(3);
+  expect(sizeBytes).toBe(bytes.length);
+
+  const env = { MILLRACE_HOME: platform.home };
+  const again = await millrace(['datasets', 'upload', 'cut', path], { env });
+  expect(again).toMatchObject({ code: 0, err: '' });
+  expect(again.out).toContain(`Version 1 of cut: ${done.versionId}, which had these files already`);
+  const { out } = await millrace(['datasets', 'uploads', 'cut'], { env });
+  expect(out).toContain(done.id);
+}, 60_000);
+
+test('the command line uploads files of a dataset, and gives an unfinished upload up', async () => {
+  const env = { MILLRACE_HOME: platform.home };
+  const path = join(platform.home, 'a.csv');
+  writeFileSync(path, 'x,y\n1,2\n');
+  const sent = await millrace(['datasets', 'upload', 'table', path], { env });
+  expect(sent).toMatchObject({ code: 0, err: '' });
+  expect(sent.out).toContain('Version 1 of table');
+  const empty = join(platform.home, 'empty.csv');
+  writeFileSync(empty, '');
+  expect((await millrace(['datasets', 'upload', 'table', empty], { env })).err).toContain('is empty');
+  const { id } = await client.datasets.create({ name: 'table' });
+  const never: UploadSource = { name: 'b.csv', sizeBytes: 4, read: async () => Buffer.from('x\n1\n') };
+  const cut = new AbortController();
+  const given = client.datasets.send(id, [never], {
+    signal: cut.signal,
+    onPhase: (phase) => phase === 'sending' && cut.abort(),
+  });
+  await expect(given).rejects.toMatchObject({ code: 'request_cancelled' });
+  const open = (await client.datasets.uploads(id)).items.find(({ state }) => state === 'open');
+  const ended = await millrace(['datasets', 'abort', 'table', open?.id ?? ''], { env });
+  expect(ended.out).toContain('was given up');
+  expect(await client.datasets.getUpload(id, open?.id ?? '')).toMatchObject({ state: 'aborted' });
 });

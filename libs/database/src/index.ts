@@ -4,3 +4,4 @@ export { createDatabase } from './database.ts';
 export { sqlState, toDatabaseError } from './errors.ts';
 export { lockName } from './locks.ts';
 export { advisoryKey, migrate } from './migrate.ts';
+export { behind, type ListPlace, newestFirst } from './newest-first.ts';

@@ -58,7 +58,7 @@ export type NewJob = {
   id?: string;
   spec: Record<string, unknown>;
   pool: WorkerPool;
-  tenant?: string;
+  tenant: string;
   /** A second submission with the same key and spec gives the first job; with another spec it is refused. */
   idempotencyKey?: string;
   retryOf?: string;

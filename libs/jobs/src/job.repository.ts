@@ -6,8 +6,8 @@ import type {
   WireError,
   WorkerPool,
 } from '@millrace/contracts';
-import type { Executor } from '@millrace/database';
-import { and, asc, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
+import { behind, type Executor, type ListPlace, newestFirst } from '@millrace/database';
+import { and, asc, eq, inArray, lt, or, sql } from 'drizzle-orm';
 import type { JobRow, JobTables } from './job.table.ts';
 
 const interval = (ms: number) => sql`${`${ms} milliseconds`}::interval`;
@@ -46,7 +46,7 @@ export function createJobRepository({ jobs, jobLogs, workers }: JobTables) {
         tenant: string;
         limit: number;
         state?: JobState;
-        after?: { createdAt: Date; id: string };
+        after?: ListPlace;
       },
     ) =>
       db
@@ -56,15 +56,10 @@ export function createJobRepository({ jobs, jobLogs, workers }: JobTables) {
           and(
             eq(jobs.tenant, options.tenant),
             options.state === undefined ? undefined : eq(jobs.state, options.state),
-            options.after === undefined
-              ? undefined
-              : or(
-                  lt(jobs.createdAt, options.after.createdAt),
-                  and(eq(jobs.createdAt, options.after.createdAt), lt(jobs.id, options.after.id)),
-                ),
+            behind(jobs, options.after),
           ),
         )
-        .orderBy(desc(jobs.createdAt), desc(jobs.id))
+        .orderBy(...newestFirst(jobs))
         .limit(options.limit),
 
     /** Takes a job that waits or whose lease ran out; nothing when it is not to be had. */

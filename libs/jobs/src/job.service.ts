@@ -1,4 +1,3 @@
-import { deadLetterHeaders } from '@millrace/bus';
 import type {
   Checkpoint,
   ClaimReply,
@@ -12,6 +11,7 @@ import type { Executor } from '@millrace/database';
 import type { JobRepository } from './job.repository.ts';
 import { createJobRepository } from './job.repository.ts';
 import type { JobRow } from './job.table.ts';
+import { createFailureFacts } from './job-failure.ts';
 import type { JobServiceOptions, JobSettings, NewJob } from './job-options.ts';
 import { defaultJobSettings } from './job-options.ts';
 import { assertJobRoom } from './job-records.ts';
@@ -29,6 +29,7 @@ export function createJobService(options: JobServiceOptions) {
   const { service, kind, events, database, outbox, hooks = {} } = options;
   const settings: JobSettings = { ...defaultJobSettings, ...options.settings };
   const jobs: JobRepository = createJobRepository(options.tables);
+  const failure = createFailureFacts(options);
   const FENCED: FenceReply = { outcome: 'fenced' };
   const OK: FenceReply = { outcome: 'ok' };
   const CANCEL: FenceReply = { outcome: 'cancel' };
@@ -45,7 +46,7 @@ export function createJobService(options: JobServiceOptions) {
   }
 
   async function create(tx: Executor, request: NewJob): Promise<{ job: JobRow; isNew: boolean }> {
-    const tenant = request.tenant ?? 'default';
+    const { tenant } = request;
     const specSha256 = specDigest(request.spec);
     const row = await jobs.insert(tx, {
       id: request.id ?? newId(),
@@ -86,35 +87,7 @@ export function createJobService(options: JobServiceOptions) {
   async function fail(tx: Executor, job: JobRow, error: WireError): Promise<void> {
     const row = await jobs.finish(tx, job.id, { state: 'failed', error });
     if (row === undefined) return;
-    await outbox.append(
-      tx,
-      events.failed,
-      job.id,
-      {
-        jobId: job.id,
-        kind,
-        attempt: job.attempts,
-        spec: job.spec,
-        error,
-      },
-      { tenant: job.tenant },
-    );
-    // a copy among the dead letters, so that an operator can send the job back
-    const consumer = `${service}-jobs`;
-    await outbox.appendMessage(tx, {
-      subject: `millrace.dlq.${consumer}`,
-      type: events.retryRequested.type,
-      aggregate: `${kind}-dead-letter`,
-      aggregateId: job.id,
-      data: { jobId: job.id },
-      headers: deadLetterHeaders({
-        consumer,
-        subject: events.retryRequested.subject,
-        code: error.code,
-        message: error.message,
-        deliveries: job.attempts,
-      }),
-    });
+    await failure.failed(tx, job, error);
     await hooks.onFailed?.(tx, row, error);
   }
 
@@ -286,6 +259,7 @@ export function createJobService(options: JobServiceOptions) {
       return database.transaction(async (tx) => {
         const job = await lockOwned(tx, call.jobId, call.fence);
         if (job === undefined) return FENCED;
+        await failure.refused(tx, job, call.error);
         const isRetryable =
           call.error.retryable ?? (isErrorCode(call.error.code) && errorCatalog[call.error.code].retryable);
         if (job.state === 'cancelling') await markCancelled(tx, job);

@@ -9,6 +9,8 @@ export type BundleImport = {
   version: string;
   /** PEM of public keys and certificates of authorities. */
   trust: string;
+  /** Takes a bundle of a release that did not sign which version it is; refused otherwise. */
+  allowMissingIdentity?: boolean;
   signal?: AbortSignal;
 };
 
@@ -25,9 +27,11 @@ export type ImportedBundle = {
 export function createBundlesClient({ call }: Transport) {
   return {
     /** Has the platform verify a bundle (the bytes of its tar) and register what it holds; may be repeated. */
-    async import(bundle: Blob, { model, version, trust, signal }: BundleImport): Promise<ImportedBundle> {
+    async import(bundle: Blob, asked: BundleImport): Promise<ImportedBundle> {
+      const { model, version, trust, allowMissingIdentity = false, signal } = asked;
       const form = new FormData();
       form.append('trust', trust);
+      if (allowMissingIdentity) form.append('allowMissingIdentity', 'true');
       form.append('file', bundle, 'bundle.tar');
       const path = `/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/bundle`;
       return await call<ImportedBundle>('PUT', path, {

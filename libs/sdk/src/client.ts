@@ -2,6 +2,7 @@ import type { ArtifactRef, JobView, Stage } from '@millrace/contracts';
 import { createKeysClient, createPrincipalsClient } from './access.ts';
 import { createBatchJobsClient } from './batch-jobs.ts';
 import { createBundlesClient } from './bundles.ts';
+import { createDatasetUploadsClient } from './dataset-uploads.ts';
 import { createDatasetsClient } from './datasets.ts';
 import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
@@ -73,7 +74,7 @@ export function createClient(options: ClientOptions) {
     rollouts: createRolloutsClient(transport),
     governance: createGovernanceClient(transport),
     batchJobs: createBatchJobsClient(transport),
-    datasets: createDatasetsClient(transport),
+    datasets: { ...createDatasetsClient(transport), ...createDatasetUploadsClient(transport, options.fetch) },
     deadLetters: deadLettersClient(transport),
     keys: createKeysClient(transport),
     principals: createPrincipalsClient(transport),

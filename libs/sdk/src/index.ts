@@ -11,6 +11,7 @@ export type {
 export type { BundleImport, ImportedBundle } from './bundles.ts';
 export type { Client } from './client.ts';
 export { createClient } from './client.ts';
+export type { DatasetUpload, DatasetUploadProgress } from './dataset-uploads.ts';
 export type {
   DatasetPreset,
   DatasetVersion,
@@ -41,6 +42,7 @@ export type {
 export type { JobEvent, JobsClient } from './jobs.ts';
 export type { MlflowImportOptions } from './mlflow/import-mlflow.ts';
 export type { ImportProgress, ImportReport } from './mlflow/import-state.ts';
+export type { UploadSource } from './part-sender.ts';
 export { RETRIES_DEFAULT } from './retry.ts';
 export type { Rollout, RolloutChange, RolloutStatus } from './rollouts.ts';
 export type {
@@ -87,6 +89,5 @@ export type {
   UploadedVersion,
   UploadFields,
   UploadProgress,
-  UploadSource,
 } from './uploads.ts';
 export type { WebhookAttempt, WebhookDelivery, WebhookView } from './webhooks.ts';

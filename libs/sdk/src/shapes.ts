@@ -133,6 +133,8 @@ export type BundleParts = {
     predicateType: string;
     bundle: Record<string, unknown>;
   }[];
+  /** The signed statement of which version this is; null for one that was registered before there were any. */
+  identity: Record<string, unknown> | null;
   /** Rows of the model's history from the registration of the version on, and the signed statement about them. */
   history: {
     rows: { entry: Record<string, unknown>; prevHash: string; hash: string }[];

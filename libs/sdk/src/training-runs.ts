@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobView, WireError, WorkerPool } from '@millrace/contracts';
 import { AppError, appErrorFrom } from '@millrace/contracts';
 import type { InferenceClient } from './inference.ts';
-import type { DatasetView, Page, Pipeline, VersionDetail, VersionSummary } from './shapes.ts';
+import type {
+  DatasetView,
+  Page,
+  Pipeline,
+  PipelineRequest,
+  VersionDetail,
+  VersionSummary,
+} from './shapes.ts';
 import type { Transport } from './transport.ts';
 
 const POLL_MS = 500;
@@ -27,6 +34,8 @@ export type TrainingRunConfig = {
   dataPath?: string;
   /** How `dataPath` is read: target, columns, split … as the datasets service takes them. */
   ingest?: Record<string, unknown>;
+  /** How the model is converted: opset, tolerance, and what it is reduced to for serving. */
+  conversion?: PipelineRequest['conversion'];
 };
 
 export type TrainingRunOptions = {
@@ -94,7 +103,7 @@ export function createTrainingRuns(
      * the stage that failed, and `request_cancelled` when its signal ends it.
      */
     async runTrainingJob(config: TrainingRunConfig, options: TrainingRunOptions = {}): Promise<TrainingRun> {
-      const { modelName, version, recipe, params, pool, dataPath, datasetVersionId } = config;
+      const { modelName, version, recipe, params, pool, dataPath, datasetVersionId, conversion } = config;
       if ([dataPath, datasetVersionId, config.datasetParams].filter((one) => one !== undefined).length > 1)
         throw new AppError(
           'invalid_request',
@@ -109,6 +118,7 @@ export function createTrainingRuns(
           model: { name: modelName, ...(version === undefined ? {} : { version }) },
           ...(params === undefined ? {} : { params }),
           ...(pool === undefined ? {} : { pool }),
+          ...(conversion === undefined ? {} : { conversion }),
           ...datasetOf(versionId, config.datasetParams),
         },
         ...(idempotencyKey === undefined

@@ -1,30 +1,13 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stage, WireError } from '@millrace/contracts';
 import { AppError, appErrorFrom } from '@millrace/contracts';
+import type { PartAddress, SendProgress, UploadSource } from './part-sender.ts';
+import { describeFiles, digestFiles, sendParts } from './part-sender.ts';
 import type { Page, PageQuery } from './shapes.ts';
 import type { Transport } from './transport.ts';
 
-const MIB = 1024 * 1024;
-/** Size of a part unless there would be too many (bytes). */
-const PART_BYTES = 16 * MIB;
-/** Parts of all files of an upload. */
-const PARTS_MAX = 10_000;
-/** Parts on their way at once: with PART_BYTES this bounds the memory of an upload. */
-const PARTS_AT_ONCE = 3;
-/** Attempts to send a part. */
-const ATTEMPTS_MAX = 4;
-/** A part on which nothing moves for this long is sent again (ms). */
-const PART_TIMEOUT_MS = 300_000;
 /** How often the state of an upload that is taken in is asked for (ms). */
 const POLL_MS = 500;
-
-/** A file to upload; `read` gives the bytes from `start` up to but not including `end`. */
-export type UploadSource = {
-  readonly name: string;
-  readonly sizeBytes: number;
-  read(start: number, end: number): Promise<Uint8Array>;
-};
 
 /** What the files are: the fields of a model upload. */
 export type UploadFields = {
@@ -75,20 +58,9 @@ export type UploadedVersion = {
   importId: string | null;
 };
 
-export type UploadProgress = {
-  /** Is told of bytes that arrived. */
-  onBytes?: (sizeBytes: number) => void;
+export type UploadProgress = SendProgress & {
   /** Is told what is being done: hashing, sending, taking-in, converting. */
   onPhase?: (phase: 'hashing' | 'sending' | 'taking-in' | 'converting') => void;
-  signal?: AbortSignal;
-};
-
-type Address = {
-  file: string;
-  number: number;
-  sizeBytes: number;
-  url: string;
-  headers: Record<string, string>;
 };
 
 /** Uploads of any size: the parts go straight to the object store. */
@@ -100,59 +72,6 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
     await call<ModelImport>('GET', `/v1/imports/${encodeURIComponent(id)}`);
   const cancelImport = async (id: string) =>
     await call<ModelImport>('POST', `/v1/imports/${encodeURIComponent(id)}/cancel`);
-
-  async function sendPart(
-    address: Address,
-    source: UploadSource,
-    partSizeBytes: number,
-    { onBytes, signal }: UploadProgress,
-  ): Promise<void> {
-    const start = (address.number - 1) * partSizeBytes;
-    for (let attempt = 1; ; attempt += 1) {
-      const body = (await source.read(start, start + address.sizeBytes)) as Uint8Array<ArrayBuffer>;
-      const timeout = AbortSignal.timeout(PART_TIMEOUT_MS);
-      const response = await fetchFrom(address.url, {
-        method: 'PUT',
-        body,
-        headers: address.headers,
-        signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
-      }).catch((cause: unknown) => (cause instanceof Error ? cause : new Error(String(cause))));
-      if (signal?.aborted === true)
-        throw new AppError('request_cancelled', 'The upload was given up by its signal.');
-      if (response instanceof Response && response.ok) return onBytes?.(body.length);
-      const why = response instanceof Response ? `answered ${response.status}` : 'does not answer';
-      const isChanged = response instanceof Response && response.status === 400;
-      if (isChanged || attempt >= ATTEMPTS_MAX) {
-        throw new AppError(
-          isChanged ? 'checksum_mismatch' : 'storage_unavailable',
-          `The object store ${why} for part ${address.number} of ${address.file}; upload again.`,
-        );
-      }
-      await sleep(250 * 2 ** attempt, undefined, signal === undefined ? {} : { signal });
-    }
-  }
-
-  async function sendAll(
-    id: string,
-    first: Page<Address>,
-    files: ReadonlyMap<string, Digested>,
-    progress: UploadProgress,
-  ): Promise<void> {
-    for (let page = first; ; ) {
-      const waiting = [...page.items];
-      const lane = async (): Promise<void> => {
-        for (let address = waiting.shift(); address !== undefined; address = waiting.shift()) {
-          const file = files.get(address.file);
-          if (file === undefined) throw new AppError('internal', `Nobody has a file ${address.file}.`);
-          await sendPart(address, file.source, file.partSizeBytes, progress);
-        }
-      };
-      await Promise.all(Array.from({ length: PARTS_AT_ONCE }, lane));
-      if (page.nextCursor === null) return;
-      // addresses live an hour: each page is asked for when its turn comes
-      page = await call<Page<Address>>('GET', `${one(id)}/parts`, { query: { cursor: page.nextCursor } });
-    }
-  }
 
   /** Waits until an upload was taken in. Throws what it failed with. */
   async function takenIn(id: string, signal?: AbortSignal): Promise<PartUpload> {
@@ -195,20 +114,15 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
       progress: UploadProgress = {},
     ): Promise<UploadedVersion> {
       progress.onPhase?.('hashing');
-      const partSizeBytes = partSize(sources);
-      const files = new Map<string, Digested>();
-      for (const source of sources) files.set(source.name, await digested(source, partSizeBytes));
-      const list = [...files.values()].map(({ source: { name, sizeBytes }, ...digests }) => ({
-        name,
-        sizeBytes,
-        ...digests,
-      }));
-      const begun = await call<PartUpload & { parts: Page<Address> }>('POST', '/v1/uploads', {
-        body: { ...fields, files: list },
+      const files = await digestFiles(sources);
+      const begun = await call<PartUpload & { parts: Page<PartAddress> }>('POST', '/v1/uploads', {
+        body: { ...fields, files: describeFiles(files) },
       });
       progress.onPhase?.('sending');
       try {
-        await sendAll(begun.id, begun.parts, files, progress);
+        const nextPage = async (cursor: string) =>
+          await call<Page<PartAddress>>('GET', `${one(begun.id)}/parts`, { query: { cursor } });
+        await sendParts(begun.parts, nextPage, files, progress, fetchFrom);
       } catch (error) {
         await abort(begun.id).catch(() => undefined);
         throw error;
@@ -228,29 +142,4 @@ export function createUploadsClient({ call }: Transport, fetchFrom: typeof fetch
       return { modelId, version, modelVersionId: end.modelVersionId, importId };
     },
   };
-}
-
-type Digested = {
-  source: UploadSource;
-  sha256: string;
-  partSizeBytes: number;
-  partDigests: string[];
-};
-
-/** One size for all parts, so that there are not too many of them. */
-function partSize(sources: readonly UploadSource[]): number {
-  const sizeBytes = sources.reduce((sum, source) => sum + source.sizeBytes, 0);
-  const least = Math.ceil(sizeBytes / (PARTS_MAX - sources.length));
-  return Math.max(PART_BYTES, Math.ceil(least / MIB) * MIB);
-}
-
-async function digested(source: UploadSource, partSizeBytes: number): Promise<Digested> {
-  const whole = createHash('sha256');
-  const partDigests: string[] = [];
-  for (let start = 0; start < source.sizeBytes; start += partSizeBytes) {
-    const part = await source.read(start, Math.min(source.sizeBytes, start + partSizeBytes));
-    whole.update(part);
-    partDigests.push(createHash('sha256').update(part).digest('hex'));
-  }
-  return { source, sha256: whole.digest('hex'), partSizeBytes, partDigests };
 }

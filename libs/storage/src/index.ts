@@ -1,7 +1,7 @@
 export type { StorageOptions } from './client.ts';
 export { blobKey } from './keys.ts';
 export type { BegunUpload, StoredPart, UploadedPart, WrittenObject } from './parts.ts';
-export { CHECKSUM_HEADER, checksumOf } from './parts.ts';
+export { CHECKSUM_HEADER, checksumOf, PARTS_MAX } from './parts.ts';
 export type { DatedObject } from './quarantine.ts';
 export { BLOB_FOLDER, QUARANTINE_FOLDER } from './quarantine.ts';
 export type { ByteRange, ObjectInfo } from './ranges.ts';

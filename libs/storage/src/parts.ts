@@ -18,8 +18,8 @@ import { isMissing, toStorageError } from './errors.ts';
 const PART_BYTES = 8 * 1024 * 1024;
 /** Parts under way beside the one that fills: with PART_BYTES this bounds the memory of a stream to 24 MiB. */
 const PARTS_AT_ONCE = 2;
-/** What S3 takes; with PART_BYTES it bounds a stream to 78 GiB. */
-const PARTS_MAX = 10_000;
+/** Parts of one object that S3 takes; with PART_BYTES it bounds a stream to 78 GiB. */
+export const PARTS_MAX = 10_000;
 
 export type WrittenObject = { sha256: string; sizeBytes: number };
 /** A part that went to the object store, with the ETag that it answered, and its SHA-256 where that was announced. */

@@ -9,13 +9,13 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { isAlreadyThere, isMissing } from './errors.ts';
+import { PARTS_MAX } from './parts.ts';
 import type { KnownBytes } from './spool.ts';
 
 /** Objects up to this size go in one request, larger ones in parts. */
 export const SINGLE_PUT_BYTES = 16 * 1024 * 1024;
-/** Size of a part unless 10,000 of them would not hold the object. */
+/** Size of a part unless PARTS_MAX of them would not hold the object. */
 const PART_BYTES = 8 * 1024 * 1024;
-const PARTS_MAX = 10_000;
 /** Parts in flight: with PART_BYTES this bounds the memory of an upload to 16 MiB. */
 const PARTS_AT_ONCE = 2;
 

@@ -9,6 +9,8 @@ import type { IngestRoutesOptions } from './ingestions/ingest.routes.ts';
 import { ingestRoutes } from './ingestions/ingest.routes.ts';
 import type { TrainingRoutesOptions } from './trainings/training.routes.ts';
 import { trainingRoutes } from './trainings/training.routes.ts';
+import type { DatasetUploadRoutesOptions } from './uploads/dataset-upload.routes.ts';
+import { datasetUploadRoutes } from './uploads/dataset-upload.routes.ts';
 import type { DescriptionRoutesOptions } from './versions/description.routes.ts';
 import { descriptionRoutes } from './versions/description.routes.ts';
 import type { VersionRoutesOptions } from './versions/version.routes.ts';
@@ -19,6 +21,7 @@ const UPLOAD_TIMEOUT_MS = 60 * 60_000;
 
 export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readiness'> &
   VersionRoutesOptions &
+  DatasetUploadRoutesOptions &
   IngestRoutesOptions &
   DescriptionRoutesOptions &
   TrainingRoutesOptions &
@@ -49,6 +52,7 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   );
   await app.register(datasetRoutes(deps));
   await app.register(versionRoutes(deps));
+  await app.register(datasetUploadRoutes(deps));
   await app.register(ingestRoutes(deps));
   await app.register(descriptionRoutes(deps));
   await app.register(trainingRoutes(deps));

@@ -6,13 +6,16 @@ import { cancelHint, createJobService, jobRecords, startJobRuntime } from '@mill
 import { publishedRecipes } from '@millrace/recipes';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { blobKey, storageOf } from '@millrace/storage';
+import { createPartUploadRepository } from '@millrace/uploads';
 import { buildApp } from './app.ts';
 import { ConfigSchema } from './config.ts';
 import { createDatasetRepository } from './datasets/dataset.repository.ts';
 import { createIngestService } from './ingestions/ingest.service.ts';
-import { busTables, datasetTables, jobTables, versionTrainings } from './schema.ts';
+import { busTables, datasetTables, jobTables, partUploads, versionTrainings } from './schema.ts';
 import { startTrainingConsumers } from './trainings/training.consumer.ts';
 import { createTrainingRepository } from './trainings/training.repository.ts';
+import { createDatasetUploadService } from './uploads/dataset-upload.service.ts';
+import type { DatasetUploadRow } from './uploads/dataset-upload.table.ts';
 import { startVersionConsumer } from './versions/version.consumer.ts';
 import { serveDatasets, serveVersions } from './versions/version.rpc.ts';
 import { createVersionService } from './versions/version.service.ts';
@@ -35,6 +38,14 @@ await startService({
       recipes: publishedRecipes(),
       jobs: () => jobs,
       quotaOf: auth.quotaOf,
+    });
+    const uploads = createDatasetUploadService({
+      database,
+      rows: createPartUploadRepository<DatasetUploadRow>(partUploads),
+      table: partUploads,
+      storage,
+      versions,
+      logger,
     });
     const ingestions = createIngestService({
       database,
@@ -97,6 +108,7 @@ await startService({
       database,
       datasets,
       versions,
+      uploads,
       ingestions,
       trainings,
       jobs,
@@ -109,6 +121,7 @@ await startService({
     return {
       app,
       async close() {
+        uploads.stop();
         await Promise.all([
           consumer.stop(),
           ...lineage.map((one) => one.stop()),

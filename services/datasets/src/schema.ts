@@ -3,6 +3,7 @@ import { createJobTables } from '@millrace/jobs/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
 import { createDatasetTables } from './datasets/dataset.table.ts';
 import { createTrainingTable } from './trainings/training.table.ts';
+import { createDatasetUploadTable } from './uploads/dataset-upload.table.ts';
 
 export const datasetsSchema = pgSchema('datasets');
 
@@ -17,3 +18,5 @@ export const datasetTables = createDatasetTables(datasetsSchema);
 export const { datasets, datasetVersions, versionRequests } = datasetTables;
 
 export const versionTrainings = createTrainingTable(datasetsSchema);
+
+export const partUploads = createDatasetUploadTable(datasetsSchema);

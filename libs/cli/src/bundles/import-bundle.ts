@@ -1,6 +1,6 @@
 import { openAsBlob, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { VerifiedBundle } from '@millrace/integrity';
+import type { IdentityOptions, VerifiedBundle } from '@millrace/integrity';
 import { openModelBundle, tarEnd, tarFileHeader, tarPadding, verifyModelBundle } from '@millrace/integrity';
 import type { ImportedBundle } from '@millrace/sdk';
 import type { Context } from '../command.ts';
@@ -14,8 +14,15 @@ export type TakenBundle = { readonly bundle: VerifiedBundle; readonly imported: 
  * Verifies a bundle here, so that a bad one is not sent at all, and has the platform verify and register it. Throws what
  * either finds.
  */
-export async function importBundle(context: Context, path: string, trusted: Trusted): Promise<TakenBundle> {
-  const bundle = await verifyModelBundle(await openModelBundle(path), trusted.pem, { at: trusted.at });
+export async function importBundle(
+  context: Context,
+  path: string,
+  { trusted, identity }: { trusted: Trusted; identity: IdentityOptions },
+): Promise<TakenBundle> {
+  const bundle = await verifyModelBundle(await openModelBundle(path), trusted.pem, {
+    ...identity,
+    at: trusted.at,
+  });
   const as = textOption(context, 'as');
   const asked = as === undefined ? { name: bundle.model, version: bundle.version } : modelArgument(as);
   const { name, version = bundle.version } = asked;
@@ -23,6 +30,7 @@ export async function importBundle(context: Context, path: string, trusted: Trus
   const trust = [trusted.pem].flat().join('\n');
   const imported = await context.client.bundles.import(tar, {
     ...{ model: name, version, trust },
+    allowMissingIdentity: identity.isIdentityOptional === true,
     signal: context.signal,
   });
   return { bundle, imported };

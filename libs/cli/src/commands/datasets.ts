@@ -1,10 +1,9 @@
-import { openAsBlob } from 'node:fs';
-import { basename, resolve } from 'node:path';
 import { AppError, appErrorFrom } from '@millrace/contracts';
 import type { DatasetVersion, QualityReport } from '@millrace/sdk';
 import type { Command, Context } from '../command.ts';
 import { argument, show, UsageError } from '../command.ts';
 import { ingestRequest } from '../datasets/ingest-request.ts';
+import { abortUpload, listUploads, uploadFiles } from '../datasets/upload-files.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { ago, bytes, fields, table } from '../format.ts';
 
@@ -15,7 +14,9 @@ export const datasetsCommand: Command = {
   summary: 'datasets, their versions, ingestions and quality reports',
   help: `millrace datasets                            all datasets
 millrace datasets presets                    public sources that the platform knows how to read
-millrace datasets upload NAME FILE...        files as a version of their own
+millrace datasets upload NAME FILE...        files as a version of their own; again after a break sends the rest
+millrace datasets uploads NAME               uploads and where they stand
+millrace datasets abort NAME UPLOAD          gives an unfinished upload up
 millrace datasets ingest NAME SOURCE         data that others made: read, checked, divided
 millrace datasets ingest NAME --preset NAME  the same of a preset
 millrace datasets versions NAME              the versions of a dataset
@@ -47,10 +48,12 @@ of the worker that its operator allows. A worker of the pool \`analysis\` does i
     if (verb === 'list') return await list(context);
     if (verb === 'presets') return await presets(context);
     const name = argument(context, 1, 'NAME');
-    if (verb === 'upload') return await upload(context, name);
+    if (verb === 'upload') return await uploadFiles(context, name);
     if (verb === 'ingest') return await ingest(context, name);
     const id = await datasetId(context, name);
     if (verb === 'versions') return await versions(context, id);
+    if (verb === 'uploads') return await listUploads(context, id);
+    if (verb === 'abort') return await abortUpload(context, id);
     const described = { report, schema, trainings, download }[verb];
     if (described === undefined) throw new UsageError(`'${verb}' is not known.\n${datasetsCommand.help}`);
     return await described(context, await versionOf(context, id));
@@ -76,21 +79,6 @@ async function presets(context: Context): Promise<number> {
       items.map((one) => [one.name, one.doc]),
     ),
   );
-  return exitCodes.ok;
-}
-
-async function upload(context: Context, name: string): Promise<number> {
-  const paths = context.positionals.slice(2);
-  if (paths.length === 0) throw new UsageError('FILE is missing.');
-  const files = await Promise.all(
-    paths.map(async (path) => ({
-      path: basename(path),
-      content: await openAsBlob(resolve(context.cwd, path)),
-    })),
-  );
-  const dataset = await context.client.datasets.create({ name });
-  const version = await context.client.datasets.upload(dataset.id, files);
-  show(context, version, () => `Version ${version.ordinal} of ${name}: ${version.id}`);
   return exitCodes.ok;
 }
 

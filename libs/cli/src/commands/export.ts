@@ -30,8 +30,8 @@ export const exportCommand: Command = {
   help: `millrace export MODEL[@VERSION] --out FOLDER|FILE.tar
 
 Writes everything that is needed to verify a version without the platform: the files of its package (model/), its
-signature (model.sig, OpenSSF Model Signing), signed provenance, conversion and measurements, and the history that binds its name to
-these bytes. Every digest is compared while it is written, and the bundle appears only when it is whole. A folder that
+signature (model.sig, OpenSSF Model Signing), signed provenance, conversion and measurements, and the signed identity and
+history that bind its tenant, name, label and ordinal to these bytes. Every digest is compared while it is written, and the bundle appears only when it is whole. A folder that
 broke off is gone on with. Check it anywhere with: millrace verify BUNDLE --public-key FILE
 or, without Millrace: model_signing verify key BUNDLE/model --signature BUNDLE/model.sig --public_key FILE
   --out PATH  folder or .tar to write; must not exist`,
@@ -100,6 +100,9 @@ async function writeBundle(
     ...(conversion === undefined
       ? []
       : [['conversion', JSON.stringify(conversion)] as [keyof typeof bundleFiles, string]]),
+    ...(parts.identity === null
+      ? []
+      : [['identity', JSON.stringify(parts.identity)] as [keyof typeof bundleFiles, string]]),
     ['history', JSON.stringify({ rows: parts.history.rows })],
     ['historyStatement', JSON.stringify(parts.history.statement)],
     ['trust', parts.publicKeyPem],

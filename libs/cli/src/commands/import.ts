@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ImportProgress, ImportReport } from '@millrace/sdk';
+import { IDENTITY_HELP, identityBy, identityOptions } from '../bundles/identity.ts';
 import { importBundle } from '../bundles/import-bundle.ts';
 import { TRUST_HELP, trustedBy, trustOptions } from '../bundles/trusted.ts';
 import type { Command, Context } from '../command.ts';
@@ -21,6 +22,7 @@ A bundle (a folder or .tar of millrace export) is verified here and by the platf
 and registered with what the other registry had signed: its signature, statements and history lie in the package under
 origin/. The same bundle again changes nothing.
   --as MODEL[@VERSION]  another name for it here
+${IDENTITY_HELP}
 ${TRUST_HELP}
 
 Of a running MLflow server, 2 or 3, it copies experiments, runs (parameters, tags, every entry of every metric, datasets,
@@ -43,6 +45,7 @@ environment. Exit code 1 when something could not be copied; the rest was.`,
     recheck: { type: 'boolean' },
     as: { type: 'string' },
     ...trustOptions,
+    ...identityOptions,
   },
   async run(context) {
     const { env, options } = context;
@@ -76,7 +79,10 @@ async function takeBundle(context: Context, from: string): Promise<number> {
   const path = resolve(context.cwd, from);
   if (!existsSync(path))
     throw new UsageError(`There is no bundle '${from}'; to copy from MLflow say mlflow.`);
-  const { bundle, imported } = await importBundle(context, path, trustedBy(context));
+  const { bundle, imported } = await importBundle(context, path, {
+    trusted: trustedBy(context),
+    identity: identityBy(context),
+  });
   show(context, { path, bundle, ...imported }, () =>
     fields([
       ['imported', `${imported.model} ${imported.version}`],

@@ -3,6 +3,7 @@ import { AppError } from '@millrace/contracts';
 import type { Pipeline } from '@millrace/sdk';
 import type { Command, Context } from '../command.ts';
 import { integerOption, show, textOption, UsageError } from '../command.ts';
+import { MODES, quantizeOptions } from '../conversions/conversion-request.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { duration, fields } from '../format.ts';
 import { progressText } from '../job-progress.ts';
@@ -17,11 +18,16 @@ export const trainCommand: Command = {
   summary: 'make data, train, convert, register and load a model, with live progress',
   help: `millrace train [--quick | --full] [--epochs N] [--samples N] [--seed N] [--param NAME=VALUE]...
                [--recipe NAME] [--model NAME] [--version LABEL] [--pool ${POOLS}] [--detach]
+               [--dataset VERSION] [--quantize MODE [--target COLUMN] [--agreement-min SHARE]]
 
 Submits a pipeline and shows it until the model version is loaded. Without options: recipe and model verichain, --quick.
   --quick   5 epochs, 500 samples      --full   10 epochs, 1000 samples
   --param   any other parameter of the recipe; VALUE is JSON or text
-  --detach  print the id of the pipeline and leave`,
+  --detach  print the id of the pipeline and leave
+  --dataset   id of a dataset version that is there, instead of data that the recipe makes
+  --quantize  ${MODES.join(', ')}: serve the smaller model; samples come from the training's own dataset
+  --target    column with the truth, for the accuracy of both models
+  --agreement-min  share of samples on which both must agree, else the pipeline fails`,
   options: {
     quick: { type: 'boolean' },
     full: { type: 'boolean' },
@@ -33,15 +39,23 @@ Submits a pipeline and shows it until the model version is loaded. Without optio
     model: { type: 'string' },
     version: { type: 'string' },
     pool: { type: 'string' },
+    dataset: { type: 'string' },
+    quantize: { type: 'string' },
+    target: { type: 'string' },
+    'agreement-min': { type: 'string' },
     detach: { type: 'boolean', short: 'd' },
   },
   async run(context) {
     const recipe = textOption(context, 'recipe') ?? 'verichain';
     const version = textOption(context, 'version');
     const pool = poolOption(context);
+    const quantization = quantizeOptions(context);
+    const versionId = textOption(context, 'dataset');
     const pipeline = await context.client.pipelines.create({
       recipe,
       params: readParams(context),
+      ...(versionId === undefined ? {} : { dataset: { versionId } }),
+      ...(quantization === undefined ? {} : { conversion: { quantization } }),
       ...(pool === undefined ? {} : { pool }),
       model: { name: textOption(context, 'model') ?? recipe, ...(version === undefined ? {} : { version }) },
     });

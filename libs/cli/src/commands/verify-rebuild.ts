@@ -1,7 +1,9 @@
 import type { PackageStatements } from '@millrace/integrity';
 import { createManifest, packageDigest, rootDigest, verifyPackageStatements } from '@millrace/integrity';
 import type { BundleParts } from '@millrace/sdk';
+import { askedVersion, identityOptions, verifyPartsIdentity } from '../bundles/identity.ts';
 import { statementsOf } from '../bundles/statements.ts';
+import type { Trusted } from '../bundles/trusted.ts';
 import { TRUST_HELP, trustedBy, trustOptions } from '../bundles/trusted.ts';
 import type { Command, Context } from '../command.ts';
 import { argument, integerOption, modelArgument, show, textOption, UsageError } from '../command.ts';
@@ -39,6 +41,7 @@ Ctrl-C or the end of the time cancels the job.
   --tolerance X      largest difference of a weight relative to the largest of its tensor; ${TOLERANCE_DEFAULT} unless given
   --timeout SECONDS  for training and conversion together; ${TIMEOUT_DEFAULT_S} unless given
   --pool             workers to train on; those of the recipe unless given
+  --allow-missing-identity  take a version of a release that did not sign which version it is
 ${TRUST_HELP}
 Exits 0 for bit-identical, 2 for close, 1 for different or when it could not be built again, 69 when the time is over.`,
   options: {
@@ -46,6 +49,7 @@ Exits 0 for bit-identical, 2 for close, 1 for different or when it could not be 
     tolerance: { type: 'string' },
     timeout: { type: 'string' },
     pool: { type: 'string' },
+    'allow-missing-identity': identityOptions['allow-missing-identity'],
   },
   async run(context) {
     const { name, version } = modelArgument(argument(context, 0, 'MODEL[@VERSION]'));
@@ -54,7 +58,12 @@ Exits 0 for bit-identical, 2 for close, 1 for different or when it could not be 
     const pool = poolOption(context);
     const label = version ?? (await defaultVersion(context, name));
     const parts = await context.client.models.bundleParts(name, label);
-    const record = readBuildRecord(verifiedStatements(context, parts));
+    const trusted = trustedBy(context);
+    verifyPartsIdentity(parts, trusted, {
+      expected: askedVersion(name, version),
+      isIdentityOptional: context.options['allow-missing-identity'] === true,
+    });
+    const record = readBuildRecord(verifiedStatements(trusted, parts));
     const rebuilt = await rebuild(context, { record, pool, timeoutMs }).catch((error: unknown) => {
       if (context.signal.aborted) return error as Error;
       throw error;
@@ -83,8 +92,7 @@ function toleranceOption(context: Context): number {
 }
 
 /** The statements of the version, signed by whom the user trusts and about these very digests. */
-function verifiedStatements(context: Context, parts: BundleParts): PackageStatements {
-  const trusted = trustedBy(context);
+function verifiedStatements(trusted: Trusted, parts: BundleParts): PackageStatements {
   const manifest = createManifest(parts.manifest.files);
   return verifyPackageStatements(statementsOf(parts), trusted.pem, {
     packageDigest: packageDigest(manifest),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AppError, isAppError } from '@millrace/contracts';
-import type { SignedBy } from '@millrace/integrity';
+import type { IdentityOptions, SignedBy, VersionIdentity } from '@millrace/integrity';
 import {
   bundleFiles,
   createManifest,
@@ -14,6 +14,13 @@ import {
 } from '@millrace/integrity';
 import type { BundleParts } from '@millrace/sdk';
 import { createDownloads } from '../bundles/download.ts';
+import {
+  askedVersion,
+  IDENTITY_HELP,
+  identityBy,
+  identityOptions,
+  verifyPartsIdentity,
+} from '../bundles/identity.ts';
 import { statementsOf } from '../bundles/statements.ts';
 import type { Trusted } from '../bundles/trusted.ts';
 import { TRUST_HELP, trustedBy, trustOptions } from '../bundles/trusted.ts';
@@ -31,11 +38,12 @@ millrace verify FOLDER|FILE.tar
 
 Of a version it downloads all files, compares each with its digest, the manifest with the package digest, and checks the
 signature (OpenSSF Model Signing) and the signed statements (how it was made, measured and converted) against what you
-trust. Nothing is taken on the platform's word. Of an exported bundle it checks the same without the platform, and the
-history as well. Exits 1 at the first
-difference.
+trust, and that it is the version asked for and no older one in its place. Nothing is taken on the platform's word. Of an
+exported bundle it checks the same without the platform, and the history as well; which version a bundle should be of, only
+you can say: --expect. Exits 1 at the first difference.
+${IDENTITY_HELP}
 ${TRUST_HELP}`,
-  options: trustOptions,
+  options: { ...trustOptions, ...identityOptions },
   async run(context) {
     const subject = argument(context, 0, 'MODEL[@VERSION] or the path of a bundle');
     const path = bundlePath(context, subject);
@@ -59,9 +67,17 @@ function bundlePath(context: Context, subject: string): string | undefined {
 const signer = ({ keyId, certificate }: SignedBy, { files }: Trusted) =>
   `${certificate === undefined ? keyId : `${certificate} (${keyId})`} (${files.join(', ')})`;
 
+const named = (identity: VersionIdentity | undefined) =>
+  identity === undefined
+    ? 'not signed: made before there were statements of it'
+    : `version ${identity.ordinal} (${identity.modelVersionId}) of ${identity.tenant}`;
+
 async function verifyPath(context: Context, path: string, trusted: Trusted): Promise<number> {
   return await told(context, { path }, async () => {
-    const result = await verifyModelBundle(await openModelBundle(path), trusted.pem, { at: trusted.at });
+    const result = await verifyModelBundle(await openModelBundle(path), trusted.pem, {
+      ...identityBy(context),
+      at: trusted.at,
+    });
     const { history } = result;
     show(context, { verified: true, path, trusted: trusted.files, ...result }, () =>
       [
@@ -70,6 +86,7 @@ async function verifyPath(context: Context, path: string, trusted: Trusted): Pro
         fields([
           ['bundle', path],
           ['model', `${result.model} ${result.version}`],
+          ['identity', named(result.identity)],
           ['files', `${result.files}, ${bytes(result.sizeBytes)}, every digest compared`],
           ['package digest', result.packageDigest],
           ['root digest', result.rootDigest],
@@ -89,12 +106,14 @@ async function verifyVersion(
   trusted: Trusted,
 ): Promise<number> {
   const label = version ?? (await defaultVersion(context, name));
+  const { expected, isIdentityOptional } = identityBy(context);
+  const identity = { expected: { ...askedVersion(name, version), ...expected }, isIdentityOptional };
   const again = () => context.client.models.bundleParts(name, label);
   const parts = await again();
   return await told(context, { model: name, version: parts.version }, async () => {
     const result = await verifyParts(
       parts,
-      trusted,
+      { trusted, identity },
       createDownloads(parts, { again, signal: context.signal }),
     );
     const about = { model: name, version: parts.version, keyFile: trusted.files[0] };
@@ -104,6 +123,7 @@ async function verifyVersion(
         '',
         fields([
           ['model', `${name} ${parts.version}`],
+          ['identity', named(result.identity)],
           ['files', `${result.files}, ${bytes(result.sizeBytes)}, every digest compared`],
           ['package digest', parts.packageDigest],
           ['root digest', result.rootDigest],
@@ -134,13 +154,14 @@ async function told(context: Context, about: object, check: () => Promise<void>)
 /** Compares what can be downloaded with what was signed; throws the AppError of the first difference. */
 async function verifyParts(
   parts: BundleParts,
-  trusted: Trusted,
+  { trusted, identity: asked }: { trusted: Trusted; identity: IdentityOptions },
   downloads: ReturnType<typeof createDownloads>,
 ) {
   const manifest = createManifest(parts.manifest.files);
   if (packageDigest(manifest) !== parts.packageDigest) {
     throw new AppError('manifest_mismatch', 'The manifest does not have the package digest.');
   }
+  const identity = verifyPartsIdentity(parts, trusted, asked);
   const entries: { path: string; sha256: string }[] = [];
   let sizeBytes = 0;
   for (const file of manifest.files) {
@@ -156,5 +177,5 @@ async function verifyParts(
     files: entries,
     at: trusted.at,
   });
-  return { files: entries.length, sizeBytes, ...signed, statements: Object.keys(statements) };
+  return { files: entries.length, sizeBytes, ...signed, statements: Object.keys(statements), identity };
 }

@@ -53,25 +53,34 @@ export function trainedSource(
     : { trainingJobId, files: saved };
 }
 
-function quantizationOf(context: Pick<Context, 'options'>, job: JobView): Quantization | undefined {
+/** What --quantize, --agreement-min and --target ask for; undefined without. Throws UsageError. */
+export function quantizeOptions(
+  context: Pick<Context, 'options'>,
+): (Pick<Quantization, 'mode' | 'agreementMin'> & { target?: string }) | undefined {
   const mode = textOption(context, 'quantize');
   const least = textOption(context, 'agreement-min');
-  const column = textOption(context, 'target');
+  const target = textOption(context, 'target');
   if (mode === undefined) {
-    if (least === undefined && column === undefined) return undefined;
+    if (least === undefined && target === undefined) return undefined;
     throw new UsageError('--target and --agreement-min are for --quantize.');
   }
   if (!MODES.includes(mode)) throw new UsageError(`--quantize takes ${MODES.join(', ')}, not '${mode}'.`);
   if (least !== undefined && !(Number(least) >= 0 && Number(least) <= 1))
     throw new UsageError(`--agreement-min takes a share from 0 to 1, not '${least}'.`);
-  const files = datasetFiles(job);
   return {
     mode: mode as Quantization['mode'],
     ...(least === undefined ? {} : { agreementMin: Number(least) }),
-    ...(files.length === 0
-      ? {}
-      : { calibration: { files, ...(column === undefined ? {} : { target: column }) } }),
+    ...(target === undefined ? {} : { target }),
   };
+}
+
+function quantizationOf(context: Pick<Context, 'options'>, job: JobView): Quantization | undefined {
+  const asked = quantizeOptions(context);
+  if (asked === undefined) return undefined;
+  const { target, ...quantization } = asked;
+  const files = datasetFiles(job);
+  if (files.length === 0) return quantization;
+  return { ...quantization, calibration: { files, ...(target === undefined ? {} : { target }) } };
 }
 
 /** The file of the training's dataset version that samples are taken from; of a conversion, those that it named. */

@@ -35,7 +35,7 @@ class TrainingConfig:
 
     Data are a version that is there (`dataset_version_id`), a path that becomes one first (`data_path`: `s3://`,
     `gs://`, `az://`, `http://`, `https://`, read as `ingest` says), or what the recipe generates from
-    `dataset_params`.
+    `dataset_params`. `conversion` holds `opset`, `tolerance` and `quantization` as pipelines take them.
     """
 
     model_name: str
@@ -47,6 +47,7 @@ class TrainingConfig:
     dataset_version_id: str | None = None
     data_path: str | None = None
     ingest: Mapping[str, Any] | None = None
+    conversion: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def run_training_job(config: TrainingConfig) -> Steps[TrainingRun]:
         body["params"] = dict(config.params)
     if config.pool is not None:
         body["pool"] = config.pool
+    if config.conversion is not None:
+        body["conversion"] = dict(config.conversion)
     if version_id is not None:
         body["dataset"] = {"versionId": version_id}
     elif config.dataset_params is not None:

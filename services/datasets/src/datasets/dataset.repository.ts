@@ -1,9 +1,7 @@
 import type { ArtifactRef, QualityPolicy, WireError } from '@millrace/contracts';
-import type { Executor } from '@millrace/database';
-import { and, desc, eq, lt, ne, or, sql } from 'drizzle-orm';
+import { behind, type Executor, type ListPlace, newestFirst } from '@millrace/database';
+import { and, desc, eq, lt, ne, sql } from 'drizzle-orm';
 import type { DatasetRow, DatasetTables, VersionRow, VersionSource } from './dataset.table.ts';
-
-type After = { createdAt: Date; id: string };
 
 /** Reads and writes of datasets and versions. */
 export function createDatasetRepository({ datasets, datasetVersions, versionRequests }: DatasetTables) {
@@ -59,22 +57,12 @@ export function createDatasetRepository({ datasets, datasetVersions, versionRequ
       return row;
     },
 
-    list: (db: Executor, tenant: string, options: { limit: number; after?: After }) =>
+    list: (db: Executor, tenant: string, options: { limit: number; after?: ListPlace }) =>
       db
         .select()
         .from(datasets)
-        .where(
-          and(
-            eq(datasets.tenant, tenant),
-            options.after === undefined
-              ? undefined
-              : or(
-                  lt(datasets.createdAt, options.after.createdAt),
-                  and(eq(datasets.createdAt, options.after.createdAt), lt(datasets.id, options.after.id)),
-                ),
-          ),
-        )
-        .orderBy(desc(datasets.createdAt), desc(datasets.id))
+        .where(and(eq(datasets.tenant, tenant), behind(datasets, options.after)))
+        .orderBy(...newestFirst(datasets))
         .limit(options.limit),
 
     /** Bytes of the versions of a tenant that are there. */

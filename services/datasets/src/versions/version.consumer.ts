@@ -1,7 +1,6 @@
 import type { ConsumerDeps, Outbox, Pull } from '@millrace/bus';
-import { startConsumer } from '@millrace/bus';
+import { ownerOf, startConsumer } from '@millrace/bus';
 import { DatasetVersionFailed, isAppError, PipelineDatasetRequested } from '@millrace/contracts';
-import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { VersionService } from './version.service.ts';
 
 /** Makes or reuses the version that a pipeline asks for; a request that cannot be met is answered with the reason. */
@@ -11,7 +10,8 @@ export function startVersionConsumer(
   return startConsumer(deps, {
     event: PipelineDatasetRequested,
     durable: 'datasets-pipeline-dataset-requested',
-    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) => {
+    apply: async (tx, data, _prepared, info) => {
+      const tenant = ownerOf(info);
       try {
         await deps.versions.generate(tx, {
           tenant,

@@ -116,6 +116,14 @@ export function createVersionService(options: VersionServiceOptions) {
     assertName,
     assertRoom,
 
+    /** @throws AppError `quota_reached` where so many bytes more are over the tenant's bound */
+    assertFits: (tenant: string, sizeBytes: number): Promise<void> =>
+      database.transaction((tx) => assertRoom(tx, tenant, sizeBytes)),
+
+    /** The version of exactly these uploaded files, if there is one. */
+    findUploaded: (datasetId: string, files: readonly ArtifactRef[]): Promise<VersionRow | undefined> =>
+      datasets.findBySource(database.db, datasetId, uploadDigest(files)),
+
     /** A version made by a recipe's generator: an equal one that is ready or on its way is given back. */
     async generate(
       tx: Executor,
@@ -166,13 +174,12 @@ export function createVersionService(options: VersionServiceOptions) {
       datasetId: string,
       files: readonly ArtifactRef[],
     ): Promise<{ version: VersionRow; isReused: boolean }> {
-      const digest = packageDigest(createManifest(files));
+      const sourceSha256 = uploadDigest(files);
       return database.transaction(async (tx) => {
         if ((await datasets.find(tx, tenant, datasetId)) === undefined) {
           throw new AppError('dataset_not_found', `There is no dataset ${datasetId}.`);
         }
         await datasets.lock(tx, datasetId);
-        const sourceSha256 = specDigest({ type: 'upload', digest });
         const existing = await datasets.findBySource(tx, datasetId, sourceSha256);
         if (existing !== undefined) return { version: existing, isReused: true };
         const id = newId();
@@ -218,4 +225,9 @@ export function createVersionService(options: VersionServiceOptions) {
       await tellFailed(tx, failed, error, job.tenant);
     },
   };
+}
+
+/** Digest of uploaded files as the source of a version. @throws AppError those of a manifest */
+function uploadDigest(files: readonly ArtifactRef[]): string {
+  return specDigest({ type: 'upload', digest: packageDigest(createManifest(files)) });
 }

@@ -9,6 +9,8 @@ const INFERENCE_LINES_MIN = 85;
 /** More failed files than this are no accident of one machine and are not run again. */
 const REPEATED_FILES_MAX = 3;
 const NODE_OPTIONS = '--experimental-vm-modules --disable-warning=ExperimentalWarning';
+/** Compiled code of everything that tests start: hundreds of processes run the same sources. */
+const NODE_COMPILE_CACHE = join(REPOSITORY_ROOT, 'node_modules', '.cache', 'millrace', 'compiled');
 
 /** The part of jest's JSON report that is read here. */
 type JestReport = {
@@ -72,7 +74,7 @@ async function runOnce(name: string, withCoverage: boolean, passed: readonly str
       `--outputFile=${reportFile}`,
       ...passed,
     ],
-    env: { NODE_OPTIONS },
+    env: { NODE_OPTIONS, NODE_COMPILE_CACHE },
     closingLine: /^(\S*)Tests:/,
     onLine: (line) => {
       if (/coverage threshold .*not met/.test(line)) isCovered = false;

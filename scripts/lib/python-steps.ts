@@ -34,7 +34,7 @@ const SUITES: readonly Suite[] = [
     environment: 'training',
     worker: 'training-worker',
     folders: ['services/training-worker/tests'],
-    packages: ['millrace_training'],
+    packages: ['millrace_training', 'millrace_factory'],
     linesMin: WORKER_LINES_MIN,
     coverageConfig: 'services/training-worker/coverage-tensorflow.toml',
     stricter: { pattern: '*/millrace_training/*export*', linesMin: EXPORT_LINES_MIN },
@@ -78,12 +78,15 @@ function pathOf({ worker, folders }: Suite): NodeJS.ProcessEnv {
   return { PYTHONPATH: folders.map((folder) => join(REPOSITORY_ROOT, folder, 'src')).join(delimiter) };
 }
 
-/** The pytest runs, each in the environment its worker runs in, and the coverage bounds of single modules. */
+/**
+ * The pytest runs, each in the environment its worker runs in, with the coverage bounds of single modules after it. The
+ * groups depend on nothing of each other.
+ */
 export function pythonSteps(
   environments: ReadonlyMap<EnvironmentName, Environment>,
   withCoverage: boolean,
-): Step[] {
-  return SUITES.flatMap((suite) => {
+): Step[][] {
+  return SUITES.map((suite) => {
     const python = environments.get(suite.environment)?.python ?? '';
     if (python === '' && suite.environment === 'torch') return [leftOut(suite)];
     const data = join(REPOSITORY_ROOT, '.millrace', 'coverage', suite.name.replaceAll(' ', '-'));

@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { REPOSITORY_ROOT } from '@millrace/embedded';
 import { duration } from './format.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+/** Groups that run at a time: a suite keeps one core busy and waits for servers between. */
+const LANES = 2;
 
 /** A command that a check consists of. */
 export type Step = {
@@ -27,20 +30,68 @@ export function isInterrupted(results: readonly StepResult[]): boolean {
 }
 
 /** Runs steps one after another, all of them whatever fails; Ctrl-C or SIGTERM ends the current one and the run. */
-export async function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
+export function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
+  return untilInterrupted((signal) => runInOrder(steps, signal, printedAsItComes));
+}
+
+/**
+ * Runs groups of steps, `LANES` groups at a time; the steps of a group follow each other. Output of a step is held
+ * until its end, so that those of two never mix. Results are in the order of the groups.
+ */
+export function runGroups(groups: readonly (readonly Step[])[]): Promise<StepResult[]> {
+  return untilInterrupted(async (signal) => {
+    const results: StepResult[][] = [];
+    const waiting = [...groups.entries()];
+    const lane = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [index, steps] = next;
+        results[index] = await runInOrder(steps, signal, printedAtTheEnd);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(LANES, availableParallelism()) }, lane));
+    return results.flat();
+  });
+}
+
+async function untilInterrupted(run: (signal: AbortSignal) => Promise<StepResult[]>): Promise<StepResult[]> {
   const abort = new AbortController();
   const interrupt = (): void => abort.abort();
   for (const signal of SIGNALS) process.on(signal, interrupt);
-  const results: StepResult[] = [];
-  for (const step of steps) if (!abort.signal.aborted) results.push(await runStep(step, abort.signal));
+  const results = await run(abort.signal);
   for (const signal of SIGNALS) process.off(signal, interrupt);
-  if (abort.signal.aborted) results.push(INTERRUPTION);
+  return abort.signal.aborted ? [...results, INTERRUPTION] : results;
+}
+
+async function runInOrder(
+  steps: readonly Step[],
+  signal: AbortSignal,
+  createPrinter: () => Printer,
+): Promise<StepResult[]> {
+  const results: StepResult[] = [];
+  for (const step of steps) if (!signal.aborted) results.push(await runStep(step, signal, createPrinter()));
   return results;
 }
 
-/** A step whose output is passed on as it comes; one that cannot be run or was interrupted has failed. */
-async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
-  process.stdout.write(`\n=== ${step.name}\n`);
+/** Where the output of a step goes. */
+type Printer = { write(chunk: string | Buffer, to: NodeJS.WriteStream): void; end(): void };
+
+function printedAsItComes(): Printer {
+  return { write: (chunk, to) => void to.write(chunk), end: () => undefined };
+}
+
+function printedAtTheEnd(): Printer {
+  const held: { chunk: string | Buffer; to: NodeJS.WriteStream }[] = [];
+  return {
+    write: (chunk, to) => void held.push({ chunk, to }),
+    end: () => {
+      for (const { chunk, to } of held) to.write(chunk);
+    },
+  };
+}
+
+/** Runs a step; one that cannot be run or was interrupted has failed. */
+async function runStep(step: Step, signal: AbortSignal, printer: Printer): Promise<StepResult> {
+  printer.write(`\n=== ${step.name}\n`, process.stdout);
   const start = performance.now();
   let closing = '';
   const child = spawn(step.command, step.args, {
@@ -52,7 +103,7 @@ async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
   signal.addEventListener('abort', end, { once: true });
   const passOn = (from: NodeJS.ReadableStream, to: NodeJS.WriteStream): void => {
     from.on('data', (chunk: Buffer) => {
-      to.write(chunk);
+      printer.write(chunk, to);
       for (const line of chunk.toString().split('\n')) {
         step.onLine?.(line);
         if (step.closingLine?.test(line)) closing = line.trim();
@@ -63,14 +114,15 @@ async function runStep(step: Step, signal: AbortSignal): Promise<StepResult> {
   passOn(child.stderr, process.stderr);
   const isPassed = await new Promise<boolean>((resolve) => {
     child.once('error', (error) => {
-      process.stderr.write(`${step.command}: ${error.message}\n`);
+      printer.write(`${step.command}: ${error.message}\n`, process.stderr);
       resolve(false);
     });
     child.once('close', (code) => resolve(code === 0));
   });
   signal.removeEventListener('abort', end);
   const counts = jestCounts(closing);
-  if (counts !== null) process.stdout.write(`${counts}\n`);
+  if (counts !== null) printer.write(`${counts}\n`, process.stdout);
+  printer.end();
   return { name: step.name, isPassed, elapsedMs: performance.now() - start, closing };
 }
 

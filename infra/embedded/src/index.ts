@@ -36,7 +36,7 @@ export { ENVIRONMENTS, type Environment, type EnvironmentName, ensureEnvironment
 export { deleteBucket, ensureBucket, isBucketWritable, type S3Target } from './s3-probe.ts';
 export { type EmbeddedSeaweed, type SeaweedOptions, type SeaweedPorts, startSeaweed } from './seaweedfs.ts';
 export { loadSecrets, type Secrets } from './secrets.ts';
-export { choosePorts, nodeBinary, SERVICE_NAMES, type ServiceName } from './service-parts.ts';
+export { choosePorts, nodeBinary, nodeFlags, SERVICE_NAMES, type ServiceName } from './service-parts.ts';
 export type { PartState, PartStatus } from './supervisor.ts';
 export { createSupervisor, type Supervisor } from './supervisor.ts';
 export { type Pool, pythonPath, workerEnvironments, workerPools } from './worker-parts.ts';

@@ -30,6 +30,7 @@ export const ENVIRONMENTS = {
   'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
   'clients-mlflow2': 'infra/embedded/requirements-clients-mlflow2.txt',
   'clients-mlflow3': 'infra/embedded/requirements-clients-mlflow3.txt',
+  'clients-mlflow2-server': 'infra/embedded/requirements-clients-mlflow2-server.txt',
   'clients-mlflow-keras': 'infra/embedded/requirements-clients-mlflow-keras.txt',
   'clients-mlflow-torch': 'infra/embedded/requirements-clients-mlflow-torch.txt',
   training: 'services/training-worker/requirements.txt',

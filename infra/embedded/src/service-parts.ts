@@ -8,6 +8,7 @@ import { moduleBundleVariables } from './module-bundle.ts';
 import type { Part } from './part.ts';
 import { freePort, requirePort } from './ports.ts';
 import { startProcess } from './process.ts';
+import { sourceBundleVariables } from './source-bundle.ts';
 
 /** Our services; the gateway is last because it speaks for the others. */
 export const SERVICE_NAMES = [
@@ -74,7 +75,7 @@ export type ServiceContext = {
   onNotice: (notice: string) => void;
 };
 
-type Prepared = ServiceContext & { bundle: NodeJS.ProcessEnv };
+type Prepared = ServiceContext & { bundle: NodeJS.ProcessEnv; sourceBundle: NodeJS.ProcessEnv };
 
 /** A planned set of services and where they will listen; `grpc` is `host:port`. */
 export type ServicePlan = {
@@ -88,17 +89,20 @@ export type ServicePorts = Record<ServiceName | 'grpc', number>;
 
 /** Chooses the ports; throws a LaunchError that names the fix when a fixed port is taken. */
 export async function planServices(context: ServiceContext): Promise<ServicePlan> {
+  const { isWatching, onNotice } = context;
   const [ports, bundle] = await Promise.all([
     choosePorts(context.env),
     // a file of a package that is touched restarts a watched service, so that reads it where it is
-    context.isWatching ? {} : moduleBundleVariables(nodeBinary(), context.onNotice),
+    isWatching ? {} : moduleBundleVariables(nodeBinary(), onNotice),
   ]);
+  const isBundled = Object.keys(bundle).length > 0;
+  const sourceBundle = isBundled ? await sourceBundleVariables(nodeBinary(), onNotice) : {};
   const origins = Object.fromEntries(
     SERVICE_NAMES.map((name) => [name, `http://${HOST}:${ports[name]}`]),
   ) as Record<ServiceName, string>;
   const parts = new Map<ServiceName, Part>();
   for (const name of SERVICE_NAMES)
-    parts.set(name, servicePart(name, ports, origins, { ...context, bundle }));
+    parts.set(name, servicePart(name, ports, origins, { ...context, bundle, sourceBundle }));
   return { parts, origins, grpc: `${HOST}:${ports.grpc}` };
 }
 
@@ -153,7 +157,8 @@ function servicePart(
   return { name, kind: 'service', port: ports[name], logFile, start };
 }
 
-function nodeFlags(name: ServiceName, isWatching: boolean): string[] {
+/** The flags of Node that bound the memory of a service. */
+export function nodeFlags(name: ServiceName, isWatching = false): string[] {
   const flags = [`--max-semi-space-size=${SEMI_SPACE_MIB[name] ?? SEMI_SPACE_MIB_DEFAULT}`];
   if (OLD_SPACE_MIB[name]) flags.push(`--max-old-space-size=${OLD_SPACE_MIB[name]}`);
   return isWatching ? [...flags, '--watch', '--watch-preserve-output'] : flags;
@@ -164,13 +169,13 @@ function serviceEnvironment(
   name: ServiceName,
   ports: ServicePorts,
   origins: Record<ServiceName, string>,
-  { coordinates, keys, env, home, bundle }: Prepared,
+  { coordinates, keys, env, home, bundle, sourceBundle }: Prepared,
 ): NodeJS.ProcessEnv {
   const { database, nats, s3 } = coordinates;
   return {
     ...userSettings(env),
     // Stripped and compiled sources are kept, so that a start is faster and the compiler stays out of memory.
-    NODE_COMPILE_CACHE: home.compileCache,
+    NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE ?? home.compileCache,
     ...bundle,
     MILLRACE_HOST: HOST,
     MILLRACE_PORT: String(ports[name]),
@@ -186,7 +191,7 @@ function serviceEnvironment(
     MILLRACE_AUTH_PUBLIC_KEY_FILE: keys.gatewayPublic,
     MILLRACE_SIGNING_PUBLIC_KEY_FILE: keys.registryPublic,
     ...(name === 'registry' ? { MILLRACE_SIGNING_KEY_FILE: keys.registryPrivate } : {}),
-    ...(name === 'inference' ? inferenceEnvironment(ports, home) : {}),
+    ...(name === 'inference' ? { ...inferenceEnvironment(ports, home), ...sourceBundle } : {}),
     ...(name === 'gateway' ? gatewayEnvironment(keys, origins) : {}),
   };
 }

@@ -72,7 +72,7 @@ def write_checkpoint(work_dir: Path, identity: dict[str, Any], checkpoint: Check
     draft.rename(folder)
     _sync(home)
     # Later epochs can only be of another training in the same folder.
-    kept = {f'epoch-{checkpoint.epoch - back:05d}' for back in range(KEPT_CHECKPOINTS)}
+    kept = sorted(path.name for path in home.glob('epoch-*') if path.name <= folder.name)[-KEPT_CHECKPOINTS:]
     for old in home.glob('epoch-*'):
         if old.name not in kept:
             shutil.rmtree(old)

@@ -154,6 +154,7 @@ def run_command(command: dict[str, Any], report: Reporter) -> dict[str, Any]:
             Path(_field(command, 'workDir', str)),
             Path(resume) if resume else None,
             _field(command, 'jobId', str),
+            _field(command, 'datasetId', str, optional=True) or '',
         )
         folder, files, meta = run_training(job, _field(command, 'params', dict), report)
     else:

@@ -23,6 +23,7 @@ from .digests import canonical_json, sha256_file
 from .events import Reporter
 from .exported import Exported
 from .framework import model_weights
+from .keras_file import normalise_keras
 from .weights import weights_digest
 
 INPUT_NAME = 'input'
@@ -94,7 +95,9 @@ def write_saved_model(model: Any, folder: Path) -> Any:
     Shapes: `input` [n, height, width, channels] float32 to `output_0` [n, outputs] float32.
     """
     module = tf.Module(name='served')
-    module.model = model
+    # The variables that the function reads, and not the Keras model: through that each would be saved once
+    # more, under a name that no function reads, and the loader of C, Go and TensorFlow Serving restores that.
+    module.weights = [variable.value for variable in model.variables]
     module.serve = _serving_function(model)
     function = module.serve.get_concrete_function()
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: function})
@@ -133,7 +136,13 @@ def write_samples(folder: Path, samples: Samples, examples: int) -> None:
     chosen = samples.images[:examples]
     (folder / EXAMPLE_PIXELS_FILE).write_bytes(np.ascontiguousarray(chosen).tobytes())
     index = [
-        {'label': int(label), 'group': str(group), 'source': str(source), 'output': float(output[0])}
+        {
+            'label': int(label),
+            'group': str(group),
+            'source': str(source),
+            # An output of several axes is no figure to show; `samples.npz` has it whole.
+            **({'output': float(output[0])} if output.ndim == 1 else {}),
+        }
         for label, group, source, output in zip(
             samples.labels[:examples],
             samples.groups[:examples],
@@ -156,6 +165,7 @@ def export_model(model: Any, folder: Path, samples: Samples, examples: int) -> E
     folder.mkdir(parents=True, exist_ok=True)
     served = strip_augmentation(model)
     served.save(folder / KERAS_FILE)
+    normalise_keras(folder / KERAS_FILE)
     served.save_weights(folder / WEIGHTS_FILE)
     function = write_saved_model(served, folder / SAVED_MODEL)
     write_frozen_graph(function, folder / FROZEN_GRAPH)

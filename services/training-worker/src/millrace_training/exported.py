@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from typing import Any
 class Exported:
     """The digests that name an exported model, and its sizes in bytes by file.
 
-    `graph_digests` go into `meta.json` as they are called here, such as `frozenGraphDigest`.
+    `graph_digests` go into `meta.json` as they are called here, such as `frozenGraphDigest`;
+    `details` go there too, under keys of their own.
     """
 
     weights_digest: str
     graph_digests: dict[str, str]
     sizes: dict[str, int]
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 def write_meta(folder: Path, meta: dict[str, Any]) -> None:

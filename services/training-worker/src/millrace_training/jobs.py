@@ -18,6 +18,7 @@ from .recipes import get_recipe
 from .recipes.base import Job, Recipe, json_params, parse_params
 from .runtime import (
     code_digest,
+    determinism,
     environment_digest,
     installed_framework,
     lock_file,
@@ -102,7 +103,8 @@ def run_training(
     out_dir = job.work_dir / 'out'
     shutil.rmtree(out_dir, ignore_errors=True)
     exported = recipe.export(model, data, out_dir)
-    recipe.write_report(model, data, params, {'history': history, 'evaluation': evaluation}, out_dir)
+    result = {'history': history, 'evaluation': evaluation, 'datasetId': job.dataset_id}
+    recipe.write_report(model, data, params, result, out_dir)
     threads = threads_from_env()
     meta: dict[str, Any] = {
         'recipe': {'name': recipe.NAME, 'version': recipe.VERSION, 'sha256': code_digest()},
@@ -110,6 +112,7 @@ def run_training(
         'params': json_params(params),
         'weightsDigest': exported.weights_digest,
         **exported.graph_digests,
+        **exported.details,
         'accuracy': evaluation['accuracy'],
         'accuracyInterval95': evaluation['interval95'],
         'evaluation': evaluation,
@@ -125,6 +128,7 @@ def run_training(
         'framework': framework.framework_versions(),
         'environment': {'lock': lock_file().name, 'sha256': environment_digest()},
         'machine': {**machine_class(framework.accelerators()), 'threads': asdict(threads)},
+        'determinism': determinism(params.seed, params.deterministic, framework.accelerators()),
         'usage': {
             'wallSeconds': round(time.monotonic() - wall, 3),
             'cpuSeconds': round(time.process_time() - cpu, 3),

@@ -15,6 +15,7 @@ import re
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from .digests import sha256_file, sha256_json
 from .errors import RecipeError
 
 DETERMINISTIC_ENV = {
-    'PYTHONHASHSEED': '0',
+    'PYTHONHASHSEED': '42',
     'TF_DETERMINISTIC_OPS': '1',
+    'TF_CUDNN_DETERMINISTIC': '1',
     'TF_ENABLE_ONEDNN_OPTS': '0',
     'TF_CPP_MIN_LOG_LEVEL': '2',
     # Threads of PyTorch that wait give their core up: spinning made a step ten times slower on shared cores.
@@ -61,6 +63,30 @@ def threads_from_env() -> Threads:
 def missing_settings() -> dict[str, str]:
     """The settings of DETERMINISTIC_ENV that this process was started without."""
     return {name: value for name, value in DETERMINISTIC_ENV.items() if os.environ.get(name) != value}
+
+
+def determinism(seed: int, deterministic: bool, accelerators: Sequence[str] = ()) -> dict[str, Any]:
+    """What a training pins so that it repeats, for `meta.json`: one statement for every framework.
+
+    Beside the machine's class, the locked packages and the dataset's digest, which stand there too, nothing
+    else decides about the bits.
+    """
+    threads = threads_from_env()
+    return {
+        'deterministic': deterministic,
+        'seed': seed,
+        'environment': {name: os.environ.get(name) for name in sorted(DETERMINISTIC_ENV)},
+        'opDeterminism': deterministic,
+        'threads': {'intra': threads.intra, 'inter': threads.inter, 'openmp': openmp_threads()},
+        'cpuOnly': not accelerators,
+        'dataOrder': 'PCG64(stream, seed, epoch); augmentation by (seed, epoch, batch)',
+    }
+
+
+def openmp_threads() -> int | None:
+    """OMP_NUM_THREADS if it is set to a number: NumPy's and PyTorch's own pools read it while they load."""
+    text = os.environ.get('OMP_NUM_THREADS', '')
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def reexec_if_needed() -> None:

@@ -33,10 +33,10 @@ EVALUATION_BATCH = 50
 
 @dataclass(frozen=True)
 class Examples:
-    """Decoded images [n, 224, 224, 3] uint8 and labels [n, 1] float32."""
+    """Decoded images [n, ...] uint8 and their labels, one row each; for BINARY [n, 1] float32."""
 
     images: NDArray[np.uint8]
-    labels: NDArray[np.float32]
+    labels: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,20 @@ class Place:
     work_dir: Path
     resume_dir: Path | None
     identity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a loop needs to know of a recipe beyond its model.
+
+    `loss` gives loss and accuracy of one batch inside a TensorFlow function, from (model, images float32,
+    labels); `measure` gives both for the validation examples; `order` the indices that an epoch sees, from
+    (seed, epoch, examples) and nothing else.
+    """
+
+    loss: Callable[[Any, Any, Any], tuple[Any, Any]]
+    measure: Callable[[Any, Examples], tuple[float, float]]
+    order: Callable[[int, int, Examples], NDArray[np.int64]]
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
@@ -79,9 +93,7 @@ def seed_generators(augmentation: Any) -> list[Any]:
     return [layer.generator.state for layer in augmentation.layers if hasattr(layer, 'generator')]
 
 
-def _train_step(
-    model: Any, augmentation: Any, optimizer: Any, loss_of: Any
-) -> Callable[..., tuple[Any, Any]]:
+def _train_step(model: Any, augmentation: Any, optimizer: Any, task: Task) -> Callable[..., tuple[Any, Any]]:
     states = seed_generators(augmentation)
 
     @tf.function(reduce_retracing=True)
@@ -90,11 +102,9 @@ def _train_step(
             state.assign(tf.cast(seeds[index], state.dtype))
         augmented = augmentation(tf.cast(images, tf.float32), training=True)
         with tf.GradientTape() as tape:
-            predicted = model(augmented, training=True)
-            loss = loss_of(labels, predicted)
+            loss, correct = task.loss(model, augmented, labels)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        correct = tf.reduce_mean(tf.cast(tf.equal(predicted > 0.5, labels > 0.5), tf.float32))
         return loss, correct
 
     return step
@@ -103,7 +113,7 @@ def _train_step(
 def predict(
     model: Any, images: NDArray[np.uint8], tick: Callable[[], None] | None = None
 ) -> NDArray[np.float32]:
-    """The model's output [n, 1] for uint8 images, in batches of EVALUATION_BATCH."""
+    """The model's output [n, ...] for uint8 images, in batches of EVALUATION_BATCH."""
     outputs: list[NDArray[np.float32]] = []
     for start in range(0, len(images), EVALUATION_BATCH):
         batch = tf.constant(images[start : start + EVALUATION_BATCH], tf.float32)
@@ -118,6 +128,20 @@ def binary_metrics(outputs: NDArray[np.float32], labels: NDArray[np.float32]) ->
     clipped = np.clip(outputs.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.mean(labels * np.log(clipped) + (1 - labels) * np.log(1 - clipped))
     return float(loss), float(np.mean((outputs > 0.5) == (labels > 0.5)))
+
+
+def _binary_loss(model: Any, images: Any, labels: Any) -> tuple[Any, Any]:
+    predicted = model(images, training=True)
+    loss = keras.losses.BinaryCrossentropy()(labels, predicted)
+    return loss, tf.reduce_mean(tf.cast(tf.equal(predicted > 0.5, labels > 0.5), tf.float32))
+
+
+BINARY = Task(
+    _binary_loss,
+    lambda model, examples: binary_metrics(predict(model, examples.images), examples.labels),
+    lambda seed, epoch, examples: epoch_order(seed, epoch, len(examples.images)),
+)
+"""One probability [n, 1] against labels 0 and 1."""
 
 
 def _state(model: Any, optimizer: Any) -> dict[str, Any]:
@@ -144,6 +168,7 @@ def fit(
     options: FitOptions,
     place: Place,
     report: Reporter,
+    task: Task = BINARY,
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the metrics of each epoch.
 
@@ -152,7 +177,7 @@ def fit(
     """
     optimizer = keras.optimizers.Adam(options.learning_rate)
     optimizer.build(model.trainable_variables)
-    step_of = _train_step(model, augmentation, optimizer, keras.losses.BinaryCrossentropy())
+    step_of = _train_step(model, augmentation, optimizer, task)
     history: list[dict[str, float]] = []
     if place.resume_dir is not None:
         try:
@@ -168,11 +193,11 @@ def fit(
     report.step += len(history) * batches
     for epoch in range(len(history), options.epochs):
         report.epoch = epoch + 1
+        order = task.order(options.seed, epoch, train)
         losses, accuracies = _epoch(
-            step_of, optimizer, train, options, epoch, report, seed_count(augmentation)
+            step_of, optimizer, train, options, epoch, order, report, seed_count(augmentation)
         )
-        outputs = predict(model, validation.images)
-        val_loss, val_accuracy = binary_metrics(outputs, validation.labels)
+        val_loss, val_accuracy = task.measure(model, validation)
         metrics = {
             'loss': float(np.mean(losses)),
             'accuracy': float(np.mean(accuracies)),
@@ -206,6 +231,7 @@ def _epoch(
     train: Examples,
     options: FitOptions,
     epoch: int,
+    order: NDArray[np.int64],
     report: Reporter,
     layers: int,
 ) -> tuple[list[float], list[float]]:
@@ -213,7 +239,6 @@ def _epoch(
     count = len(train.images)
     size = min(options.batch_size, count)
     batches = batches_per_epoch(count, options.batch_size)
-    order = epoch_order(options.seed, epoch, count)
     losses: list[float] = []
     accuracies: list[float] = []
     for batch in range(batches):

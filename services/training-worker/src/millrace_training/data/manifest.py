@@ -37,13 +37,15 @@ def schema() -> dict[str, Any]:
     }
 
 
-def write_manifest(folder: Path, generator: dict[str, Any], counts: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(
+    folder: Path, generator: dict[str, Any], counts: dict[str, Any], version: str = FORMAT
+) -> dict[str, Any]:
     """Write `manifest.json` over the files already in `folder`; returns it. Bytes repeat for equal
-    content.
+    content; `version` names the format of the files.
     """
     files = [entry for entry in list_files(folder) if entry['path'] != MANIFEST]
     manifest: dict[str, Any] = {
-        'format': FORMAT,
+        'format': version,
         'generator': generator,
         'counts': counts,
         'files': files,
@@ -53,7 +55,7 @@ def write_manifest(folder: Path, generator: dict[str, Any], counts: dict[str, An
     return manifest
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, version: str = FORMAT) -> dict[str, Any]:
     """Read `manifest.json` and check each file's size and digest; raises `dataset_unusable` with the
     reason.
     """
@@ -82,8 +84,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise RecipeError(
             'dataset_unusable', f'{MANIFEST} is missing or unreadable; generate or upload the dataset again.'
         ) from error
-    if known != FORMAT:
+    if known != version:
         raise RecipeError(
-            'dataset_unusable', f'{MANIFEST} has the format {known}; this recipe reads {FORMAT}.'
+            'dataset_unusable', f'{MANIFEST} has the format {known}; this recipe reads {version}.'
         )
     return manifest

@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,96 +27,13 @@ from millrace_training.spectra.files import Split
 from millrace_training.spectra.sampling import Sampling, epoch_order
 from millrace_training.spectra.schedule import RateKeeper
 
-from .augmentation import AugmentationOptions, augment
+from .augmentation import augment
+from .evaluation import validate
+from .run import FitOptions, Place, Progress, Run
 from .state import restore_state, write_state
 
-EVALUATION_BATCH = 256
 CHECKPOINT_INTERVAL_S = 5.0
 """Without a number of batches given, a finished epoch is written when the last checkpoint is this old."""
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What the loop needs of a job's parameters."""
-
-    epochs: int
-    batch_size: int
-    weight_decay: float
-    clip_norm: float
-    patience: int
-    seed: int
-    sampling: Sampling
-    augmentation: AugmentationOptions | None
-    checkpoint_steps: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checkpoints go, which one to resume from, and what they must agree on."""
-
-    work_dir: Path
-    resume_dir: Path | None
-    identity: dict[str, Any]
-
-
-@dataclass
-class Progress:
-    """Everything that changes while a training runs, beside tensors."""
-
-    epoch: int = 0
-    batch: int = 0
-    sequence: int = 0
-    """Checkpoints written so far."""
-    loss_sum: float = 0.0
-    correct: int = 0
-    seen: int = 0
-    best_loss: float = math.inf
-    best_epoch: int = -1
-    history: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
-
-
-@dataclass
-class Run:
-    """One training in hand."""
-
-    net: Any
-    optimizer: Any
-    rates: RateKeeper
-    generator: Any
-    progress: Progress
-    best: dict[str, Any]
-    saved_step: int = 0
-    """Batches done when the last checkpoint was written or read."""
-
-    @property
-    def step(self) -> int:
-        """Batches done."""
-        return self.progress.epoch * self.rates.steps_per_epoch + self.progress.batch
-
-
-def predict(net: nn.Module, spectra: Any, tick: Callable[[], None] | None = None) -> Any:
-    """Probabilities [n, classes] float32 for raw counts [n, channels], in batches."""
-    net.eval()
-    outputs: list[Any] = []
-    with torch.inference_mode():
-        for start in range(0, len(spectra), EVALUATION_BATCH):
-            outputs.append(net(torch.from_numpy(spectra[start : start + EVALUATION_BATCH])).numpy())
-            if tick:
-                tick()
-    return np.concatenate(outputs)
-
-
-def _validate(net: Any, split: Split) -> tuple[float, float]:
-    """Mean cross entropy and accuracy."""
-    net.eval()
-    loss, correct = 0.0, 0
-    with torch.inference_mode():
-        for start in range(0, len(split), EVALUATION_BATCH):
-            labels = torch.from_numpy(split.labels[start : start + EVALUATION_BATCH])
-            logits = net.logits(torch.from_numpy(split.spectra[start : start + EVALUATION_BATCH]))
-            loss += float(functional.cross_entropy(logits, labels, reduction='sum'))
-            correct += int((logits.argmax(1) == labels).sum())
-    return loss / len(split), correct / len(split)
 
 
 def batches_per_epoch(samples: int, batch_size: int) -> int:
@@ -136,7 +50,12 @@ def epoch_samples(split: Split, sampling: Sampling) -> int:
 
 
 def fit(
-    net: Any, train: Split, validation: Split, rates: RateKeeper, options: FitOptions, place: Place,
+    net: Any,
+    train: Split,
+    validation: Split,
+    rates: RateKeeper,
+    options: FitOptions,
+    place: Place,
     report: Reporter,
 ) -> list[dict[str, float]]:
     """Train `net` in place and return the metrics of each epoch; it ends with the weights of the best one.
@@ -248,7 +167,7 @@ def _training_metrics(progress: Progress) -> dict[str, float]:
 
 def _end_epoch(run: Run, validation: Split, report: Reporter) -> None:
     progress = run.progress
-    loss, accuracy = _validate(run.net, validation)
+    loss, accuracy = validate(run.net, validation)
     if not math.isfinite(loss):
         raise RecipeError(
             'training_failed',

@@ -16,7 +16,7 @@ from millrace_training.checkpoints import Checkpoint, State, write_checkpoint
 from millrace_training.errors import RecipeError
 
 if TYPE_CHECKING:
-    from .loop import Run
+    from .run import Run
 
 _MOMENTS = ('exp_avg', 'exp_avg_sq', 'step')
 

@@ -6,11 +6,15 @@ from typing import cast
 
 from millrace_training.errors import RecipeError
 
-from . import isotope, verichain
+from . import crowdmind, isotope, veid_face, veid_liveness, veid_ocr, verichain
 from .base import Recipe
 
 _RECIPES: dict[str, Recipe] = {
+    crowdmind.NAME: cast('Recipe', crowdmind),
     isotope.NAME: cast('Recipe', isotope),
+    veid_face.NAME: cast('Recipe', veid_face),
+    veid_liveness.NAME: cast('Recipe', veid_liveness),
+    veid_ocr.NAME: cast('Recipe', veid_ocr),
     verichain.NAME: cast('Recipe', verichain),
 }
 

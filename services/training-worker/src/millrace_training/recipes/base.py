@@ -28,6 +28,7 @@ class Job:
     work_dir: Path
     resume_dir: Path | None
     job_id: str
+    dataset_id: str = ''
 
 
 class Recipe(Protocol):

@@ -10,14 +10,11 @@ columns.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from millrace_training.spectra import architectures
-from millrace_training.spectra.sampling import Sampling
-from millrace_training.spectra.schedule import CosineAnnealing, RateKeeper, Schedule
-from millrace_training.spectra.steps import MAX_STEPS, Normalise, SquareRoot, Step
+from millrace_training.spectra.options import IsotopeDatasetParams, IsotopeParams
+from millrace_training.spectra.schedule import RateKeeper
 
 from . import base
 from .base import Job, json_params
@@ -42,63 +39,6 @@ PARITY_SAMPLES = 32
 
 EXAMPLES = 15
 """Of them, those that are also written as JSON, for showing."""
-
-MAX_HIDDEN_LAYERS = 8
-
-
-class Augmentation(base.Params):
-    """Random changes of every training batch; they are no part of the model."""
-
-    gain_shift: float = Field(0.04, ge=0, le=0.5, description='Largest relative error of the gain')
-    offset_shift: float = Field(3.0, ge=0, le=100, description='Largest move of the axis, in channels')
-    scaling: float = Field(0.3, ge=0, le=3, description='Largest change of the counts, as e^±scaling')
-    noise: float = Field(0.3, ge=0, le=3, description='Added noise, in Poisson deviations of a channel')
-
-
-class IsotopeParams(base.Params):
-    """Parameters of a training."""
-
-    architecture: Literal['mlp', 'cnn1d', 'transformer'] = Field('mlp', description='Family of the net')
-    hidden: list[Annotated[int, Field(ge=1, le=8192)]] = Field(
-        [512, 256, 128],
-        min_length=1,
-        max_length=MAX_HIDDEN_LAYERS,
-        description='Sizes of the hidden layers of the MLP',
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description='Share of activations left out while training')
-    epochs: int = Field(30, ge=1, le=2_000, description='Passes over the training spectra')
-    batch_size: int = Field(64, ge=1, le=4_096, description='Spectra in a step')
-    learning_rate: float = Field(0.001, gt=0, le=1, description='Peak of the schedule of AdamW')
-    weight_decay: float = Field(0.01, ge=0, le=1, description='Of AdamW, on matrices only')
-    clip_norm: float = Field(1.0, ge=0, le=1_000, description='Largest norm of a gradient; 0: none')
-    warmup_epochs: float = Field(1.0, ge=0, le=100, description='Epochs in which the rate rises from 0')
-    schedule: Schedule = Field(CosineAnnealing(minimum=0.0), description='The rate after the warm-up')
-    patience: int = Field(10, ge=0, le=1_000, description='Epochs without a better one; 0: no end')
-    sampling: Sampling = Field('stratified', description='How an epoch picks and orders its samples')
-    augmentation: Augmentation | None = Field(
-        Augmentation(gain_shift=0.04, offset_shift=3.0, scaling=0.3, noise=0.3), description='null: none'
-    )
-    preprocessing: list[Step] = Field(
-        [SquareRoot(), Normalise()],
-        max_length=MAX_STEPS,
-        description='Steps from raw counts to the net, in order; part of the model',
-    )
-    checkpoint_steps: int = Field(
-        0, ge=0, le=100_000, description='Batches between checkpoints inside an epoch; 0: by time'
-    )
-    explain: bool = Field(True, description='SHAP values of the channels in the report')
-    seed: int = Field(1, ge=0, le=2**32 - 1, description='Weights, order and augmentation follow from it')
-    deterministic: bool = Field(True, description='Only operations that repeat bit for bit')
-
-
-class IsotopeDatasetParams(base.Params):
-    """Parameters of the dataset generator."""
-
-    samples: int = Field(9_000, ge=150, le=1_000_000, description='Train and validation spectra, 80 to 20')
-    heldout_samples: int = Field(3_000, ge=60, le=200_000, description='Spectra of the harder test split')
-    drift: float = Field(0.04, ge=0, le=0.2, description='Largest gain error of drifted test spectra')
-    seed: int = Field(7, ge=0, le=2**32 - 1, description='Sources, detectors and counts follow from it')
-
 
 Params = IsotopeParams
 DatasetParams = IsotopeDatasetParams
@@ -187,7 +127,8 @@ def train(
     epoch.
     """
     from millrace_training.pytorch.augmentation import AugmentationOptions
-    from millrace_training.pytorch.loop import FitOptions, Place, fit
+    from millrace_training.pytorch.loop import fit
+    from millrace_training.pytorch.run import FitOptions, Place
     from millrace_training.runtime import threads_from_env
 
     threads = threads_from_env()
@@ -223,7 +164,7 @@ def train(
 
 def evaluate(model: Model, data: SpectraDataset, report: Reporter) -> dict[str, Any]:
     """Accuracy on the test split in all, by class and by condition, calibration, ROC and confusion."""
-    from millrace_training.pytorch.loop import predict
+    from millrace_training.pytorch.evaluation import predict
     from millrace_training.spectra.measures import measure
 
     heldout = data.heldout
@@ -235,8 +176,8 @@ def export(model: Model, data: SpectraDataset, out_dir: Path) -> Exported:
     """Write the model and held-out samples, the classes in turn and the hardest first, into `out_dir`."""
     import numpy as np
 
+    from millrace_training.pytorch.evaluation import predict
     from millrace_training.pytorch.export import export_model
-    from millrace_training.pytorch.loop import predict
 
     labels, conditions = data.heldout.labels, data.heldout.conditions
     ranks = np.empty(len(labels), np.int64)

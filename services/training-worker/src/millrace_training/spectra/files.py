@@ -9,10 +9,9 @@ batch. Equal content gives equal bytes.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from millrace_training.digests import canonical_json, list_files, sha256_json
 from millrace_training.errors import RecipeError
+from millrace_training.source import read_source
 
 from .generator import CHANNELS, Samples, Truth
 
@@ -181,14 +181,5 @@ def read_dataset(folder: Path) -> SpectraDataset:
         )
     digest = sha256_json(list_files(folder, [f'{name}.arrow' for name in SPLITS]))
     return SpectraDataset(
-        splits['train'], splits['validation'], splits['test'], classes, digest, _source(folder)
+        splits['train'], splits['validation'], splits['test'], classes, digest, read_source(folder)
     )
-
-
-def _source(folder: Path) -> dict[str, object] | None:
-    try:
-        found = json.loads((folder / 'dataset.json').read_text('utf-8'))
-    except (OSError, ValueError):
-        return None
-    source = cast('dict[str, Any]', found).get('source') if isinstance(found, dict) else None
-    return cast('dict[str, object]', source) if isinstance(source, dict) else None

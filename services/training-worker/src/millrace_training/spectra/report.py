@@ -92,7 +92,8 @@ def write(
         'format': 1,
         'title': title,
         'params': params,
-        **result,
+        'history': result['history'],
+        'evaluation': evaluation,
         'explanations': {
             'method': 'shap.GradientExplainer',
             'topChannels': tops,

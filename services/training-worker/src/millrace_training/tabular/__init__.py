@@ -1,0 +1,1 @@
+"""Rows of numbers with a label: reading, splitting, training and measuring."""

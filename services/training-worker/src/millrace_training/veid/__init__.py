@@ -1,0 +1,1 @@
+"""Identity verification (VEID): synthetic faces, attacks and documents, their measures and reports."""

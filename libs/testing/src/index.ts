@@ -24,13 +24,14 @@ export {
 export { prometheusPrograms, type Sample, startPrometheus, type TestPrometheus } from './prometheus.ts';
 export { promisedTime } from './promised-time.ts';
 export { settledMemory } from './settled-memory.ts';
+export type { TamperCase, TamperSetting } from './tamper/bundle-edits.ts';
 export {
   type BundleEntry,
   bundleTar,
   makeBundle,
   writeBundleFolder,
 } from './tamper/bundle-fixture.ts';
-export { type TamperCase, type TamperSetting, tamperCases } from './tamper/tamper-cases.ts';
+export { tamperCases } from './tamper/tamper-cases.ts';
 export {
   startTestInfra,
   TEST_INFRA_VARIABLE,

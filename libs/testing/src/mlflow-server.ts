@@ -9,13 +9,19 @@ import { startTestProcess } from './test-process.ts';
 export type MlflowServerProcess = { readonly origin: string; stop(): Promise<void> };
 
 /**
- * Starts `mlflow server` of the environment `clients-mlflow3`, on SQLite unless a database is named; its artifacts lie in
- * a folder that goes with it. Without `workers` it starts as many as it does by default.
+ * Starts `mlflow server`, of version 3 unless another environment is named, on SQLite unless a database is; its artifacts
+ * lie in a folder that goes with it. Without `workers` it starts as many as it does by default.
  */
 export async function startMlflowServer(
-  options: { backendStoreUri?: string; workers?: number; args?: readonly string[] } = {},
+  options: {
+    environment?: 'clients-mlflow3' | 'clients-mlflow2-server';
+    backendStoreUri?: string;
+    workers?: number;
+    args?: readonly string[];
+  } = {},
 ): Promise<MlflowServerProcess> {
-  const { python } = await ensureEnvironment('clients-mlflow3', environmentsRoot(process.env), process.env);
+  const { environment = 'clients-mlflow3' } = options;
+  const { python } = await ensureEnvironment(environment, environmentsRoot(process.env), process.env);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-mlflow-server-'));
   const store = options.backendStoreUri ?? `sqlite:///${join(folder, 'mlflow.db')}`;
   const port = await freePort();

@@ -8,6 +8,7 @@ import {
   type InfraCoordinates,
   livePids,
   type ManagedProcess,
+  moduleBundleVariables,
   openHome,
   planInfrastructure,
   startTicksOf,
@@ -25,6 +26,8 @@ export type TestInfra = InfraCoordinates & {
   home: string;
   /** Folder of the Python environment that holds nats-server and weed. */
   toolsFolder: string;
+  /** Variables with which services load the larger packages from a bundle, as on a platform. */
+  packages: NodeJS.ProcessEnv;
 };
 
 /** A started set of shared servers, held by the process that started it. */
@@ -48,7 +51,10 @@ export function testInfra(): TestInfra {
  */
 export async function startTestInfra({ isDurable = false } = {}): Promise<TestInfraRun> {
   await removeLeftovers();
-  const tools = await ensureEnvironment('tools', environmentsRoot(process.env), process.env);
+  const [tools, packages] = await Promise.all([
+    ensureEnvironment('tools', environmentsRoot(process.env), process.env),
+    moduleBundleVariables(process.execPath, console.warn),
+  ]);
   const root = mkdtempSync(join(tmpdir(), `${HOME_PREFIX}${process.pid}-${startTicksOf(process.pid)}-`));
   // The server of Postgres runs as another user when we are root, and must be able to enter.
   chmodSync(root, 0o755);
@@ -71,7 +77,7 @@ export async function startTestInfra({ isDurable = false } = {}): Promise<TestIn
     throw failure.reason;
   }
   return {
-    infra: { ...plan.coordinates, home: root, toolsFolder: tools.folder },
+    infra: { ...plan.coordinates, home: root, toolsFolder: tools.folder, packages },
     stop: () => stopRun(home.pids, servers, stopServers),
   };
 }

@@ -25,10 +25,11 @@ export type TestProcess = ManagedProcess & {
   log(): string;
 };
 
-/** Starts a process with its log in the run's folder; it inherits PATH and HOME and nothing else. */
+/** Starts a process with its log in the run's folder; it inherits PATH, HOME and where Node keeps compiled code. */
 export async function startTestProcess(spec: TestProcessSpec): Promise<TestProcess> {
   const name = `${spec.name}-${randomBytes(4).toString('hex')}`;
   const { home } = testInfra();
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
   const logFile = join(home, 'logs', `${name}.log`);
   const log = (): string => readFileSync(logFile, 'utf8');
   const managed = await startProcess({
@@ -36,7 +37,7 @@ export async function startTestProcess(spec: TestProcessSpec): Promise<TestProce
     command: spec.command,
     args: spec.args,
     cwd: spec.cwd ?? REPOSITORY_ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...spec.env },
+    env: { PATH, HOME, NODE_COMPILE_CACHE, ...spec.env },
     logFile,
     pidFile: join(home, 'pids', `${name}.pid`),
     stopGraceMs: STOP_GRACE_MS,
@@ -55,7 +56,7 @@ export async function startServiceProcess(name: string, env: NodeJS.ProcessEnv):
     name,
     command: process.execPath,
     args: [join(REPOSITORY_ROOT, 'services', name, 'src', 'main.ts')],
-    env: { MILLRACE_HOST: '127.0.0.1', MILLRACE_PORT: '0', ...env },
+    env: { ...testInfra().packages, MILLRACE_HOST: '127.0.0.1', MILLRACE_PORT: '0', ...env },
     isReady: (log) => listeningPort(log) !== null,
   });
   return { ...process_, origin: `http://127.0.0.1:${listeningPort(process_.log())}` };

@@ -12,6 +12,8 @@ from pathlib import Path
 
 READY_TIMEOUT_S = 30.0
 GRPC_OFFSET = 10_000
+START_ATTEMPTS = 5
+"""Another process can take a port between the moment it was found free and the server's start."""
 
 WORKER_PUBLISH = [
     "millrace.rpc.>",
@@ -46,6 +48,10 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+class ServerEnded(Exception):
+    """A server stopped before it was ready."""
 
 
 class NatsServer:
@@ -118,6 +124,14 @@ class S3Server:
         }
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
+        for _ in range(START_ATTEMPTS - 1):
+            try:
+                return self._start_once(config)
+            except ServerEnded:
+                self.port = free_port()
+        return self._start_once(config)
+
+    def _start_once(self, config: Path) -> None:
         with (self._folder / "s3.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -147,7 +161,8 @@ class S3Server:
 def _wait_until(is_ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     give_up = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < give_up:
-        assert process.poll() is None, "the server ended"
+        if process.poll() is not None:
+            raise ServerEnded(f"{process.args} ended with {process.returncode}")
         try:
             if is_ready():
                 return

@@ -1,6 +1,9 @@
 """The object store and the cache of inputs, against a real server."""
 
+import asyncio
 import hashlib
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -134,6 +137,72 @@ async def test_the_cache_keeps_its_bound_and_what_was_used_last(store: ObjectSto
     kept = {blob.name for blob in (tmp_path / "cache" / "cas").glob("*/*")}
     assert kept == {names[0], names[2]}
     assert (tmp_path / "job-1" / "x").exists(), "a job keeps its file when the cache lets go of it"
+
+
+class CountingStore:
+    """The real store, and which blobs were asked of it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.fetched: list[str] = []
+
+    async def download(self, key: str, *others: Any) -> None:
+        self.fetched.append(key)
+        await self._store.download(key, *others)
+
+
+async def test_jobs_that_want_a_blob_at_once_fetch_it_once(store: ObjectStore, tmp_path: Path) -> None:
+    file, sha256, size = new_file(tmp_path, 3_000_000)
+    await store.upload_blob(file, sha256, size)
+    counted: Any = CountingStore(store)
+    # a cache each, as two workers of a machine have
+    caches = [ArtifactCache(tmp_path / "cache", counted) for _ in range(4)]
+    found = await asyncio.gather(
+        *(placed(cache, tmp_path / f"job-{number}", "x", sha256, size) for number, cache in enumerate(caches))
+    )
+    assert [digest_of(one) for one in found] == [(sha256, size)] * 4
+    assert counted.fetched == [blob_key(sha256)]
+
+
+async def test_what_was_evicted_is_fetched_again_and_a_file_over_the_bound_still_reaches_its_job(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    counted: Any = CountingStore(store)
+    cache = ArtifactCache(tmp_path / "cache", counted, max_bytes=1_500_000)
+    names: list[str] = []
+    for number, wanted in enumerate((1_000_000, 2_000_000)):
+        file, sha256, size = new_file(tmp_path, wanted)
+        await store.upload_blob(file, sha256, size)
+        assert digest_of(await placed(cache, tmp_path / f"job-{number}", "x", sha256, size)) == (sha256, size)
+        names.append(sha256)
+    assert list((tmp_path / "cache" / "cas").glob("*/*")) == [], (
+        "both had to go: the second alone is over the bound"
+    )
+    again = await placed(cache, tmp_path / "again", "x", names[0], 1_000_000)
+    assert digest_of(again) == (names[0], 1_000_000)
+    assert counted.fetched == [blob_key(names[0]), blob_key(names[1]), blob_key(names[0])]
+
+
+async def test_a_worker_that_was_killed_while_it_fetched_holds_nobody_up(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    file, sha256, size = new_file(tmp_path)
+    await store.upload_blob(file, sha256, size)
+    cache = ArtifactCache(tmp_path / "cache", store)
+    lock = tmp_path / "cache" / "locks" / sha256[:2]
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, 2); "
+         "print('held', flush=True); sys.stdin.read()", str(lock)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    waiting = asyncio.create_task(placed(cache, tmp_path / "job", "x", sha256, size))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    holder.kill()
+    holder.wait()
+    assert digest_of(await asyncio.wait_for(waiting, 30)) == (sha256, size)
 
 
 async def test_two_files_at_one_path_are_refused(store: ObjectStore, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-# ruff: noqa: E501
 """Bad input of every format: a code, the file and the row, and never a crash."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import os
@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from millrace_analysis.errors import IngestError
 
+REPEATED = b'x\n' + b'1\n' * (2 << 20)
 SMALL = {'limits': {'columnsMax': 64, 'rowsMax': 1_000, 'expandedBytesMax': 4 << 20, 'recordBytesMax': 4_096}}
 
 
@@ -80,12 +81,34 @@ CASES: dict[str, tuple[str, str | bytes | Callable[[Path], Any], str, str]] = {
     'CSV that is not text': ('a.csv', b'x\x00\x01\x02,y\n1,2\n', 'malformed_data', 'zero bytes'),
     'a name twice': ('a.csv', 'x,x\n1,2\n', 'malformed_data', "'x'"),
     'a column without a name': ('a.csv', 'x,\n1,2\n', 'malformed_data', 'column 2'),
-    'a million columns': ('a.csv', ','.join(f'c{n}' for n in range(1_000_000)) + '\n', 'ingest_limit_exceeded', 'recordBytesMax'),
-    'many columns': ('a.csv', ','.join(f'c{n}' for n in range(100)) + '\n', 'ingest_limit_exceeded', 'columnsMax = 64'),
+    'a million columns': (
+        'a.csv',
+        ','.join(f'c{n}' for n in range(1_000_000)) + '\n',
+        'ingest_limit_exceeded',
+        'recordBytesMax',
+    ),
+    'many columns': (
+        'a.csv',
+        ','.join(f'c{n}' for n in range(100)) + '\n',
+        'ingest_limit_exceeded',
+        'columnsMax = 64',
+    ),
     'too many rows': ('a.csv', 'x\n' + '1\n' * 2_000, 'ingest_limit_exceeded', 'rowsMax = 1000'),
     'only a header': ('a.csv', 'x,y\n', 'source_empty', 'no row'),
     'an empty file': ('a.csv', '', 'source_empty', 'a.csv'),
-    'a gzip bomb': ('a.csv.gz', gzip.compress(b'x\n' + b'1\n' * (2 << 20)), 'ingest_limit_exceeded', 'expansionRatioMax'),
+    'a gzip bomb': (
+        'a.csv.gz',
+        gzip.compress(REPEATED),
+        'ingest_limit_exceeded',
+        'expansionRatioMax',
+    ),
+    'a bzip2 bomb': ('a.csv.bz2', bz2.compress(REPEATED), 'ingest_limit_exceeded', 'expansionRatioMax'),
+    'a Zstandard bomb': (
+        'a.csv.zst',
+        pa.Codec('zstd').compress(REPEATED).to_pybytes(),
+        'ingest_limit_exceeded',
+        'expansionRatioMax',
+    ),
     'gzip cut off': ('a.csv.gz', gzip.compress(os.urandom(4_000))[:-500], 'malformed_data', 'a.csv.gz'),
     'no format': ('a.xyz', 'x', 'unknown_format', 'a.xyz'),
     'broken JSON': ('a.json', '[{"x": 1}, {"x": ]', 'malformed_data', 'row 2'),
@@ -94,10 +117,25 @@ CASES: dict[str, tuple[str, str | bytes | Callable[[Path], Any], str, str]] = {
     'a record that is none': ('a.jsonl', '{"x": 1}\n[1]\n', 'malformed_data', 'row 2'),
     'JSON too deep for the parser': ('a.json', '[' * 3_000, 'ingest_limit_exceeded', 'nestingMax'),
     'records too deep': ('a.jsonl', '{"a":' * 10 + '1' + '}' * 10, 'ingest_limit_exceeded', 'nestingMax'),
-    'a record too long': ('a.jsonl', json.dumps({'x': 'y' * 5_000}), 'ingest_limit_exceeded', 'recordBytesMax'),
-    'pickled objects': ('a.npy', lambda path: np.save(path, np.array([{}], dtype=object)), 'unsafe_data', 'pickled'),
+    'a record too long': (
+        'a.jsonl',
+        json.dumps({'x': 'y' * 5_000}),
+        'ingest_limit_exceeded',
+        'recordBytesMax',
+    ),
+    'pickled objects': (
+        'a.npy',
+        lambda path: np.save(path, np.array([{}], dtype=object)),
+        'unsafe_data',
+        'pickled',
+    ),
     'NPY cut off': ('a.npy', b'\x93NUMPY\x01\x00v\x00{', 'malformed_data', 'a.npy'),
-    'three dimensions': ('a.npy', lambda path: np.save(path, np.zeros((2, 2, 2))), 'malformed_data', '3 dimensions'),
+    'three dimensions': (
+        'a.npy',
+        lambda path: np.save(path, np.zeros((2, 2, 2))),
+        'malformed_data',
+        '3 dimensions',
+    ),
     'NPZ that lies': ('a.npz', lying_npz, 'malformed_data', 'a.npz'),
     'an NPZ bomb': ('a.npz', npz_bomb, 'ingest_limit_exceeded', 'a.npz'),
     'no HDF5': ('a.h5', b'x' * 100, 'malformed_data', 'a.h5'),
@@ -108,7 +146,7 @@ CASES: dict[str, tuple[str, str | bytes | Callable[[Path], Any], str, str]] = {
     'no Parquet': ('a.parquet', b'PAR1' + b'x' * 50 + b'PAR1', 'malformed_data', 'a.parquet'),
     'nested Parquet': ('a.parquet', deep_parquet, 'ingest_limit_exceeded', 'nestingMax'),
     'a Parquet bomb': ('a.parquet', dictionary_bomb, 'ingest_limit_exceeded', 'expandedBytesMax'),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -172,8 +210,13 @@ def test_an_empty_folder_and_one_that_is_not_there(bench: Bench) -> None:
 
 
 KNOWN = {
-    'malformed_data', 'ingest_limit_exceeded', 'source_empty', 'unsafe_data', 'schema_mismatch', 'dataset_unusable',
-}  # fmt: skip
+    'malformed_data',
+    'ingest_limit_exceeded',
+    'source_empty',
+    'unsafe_data',
+    'schema_mismatch',
+    'dataset_unusable',
+}
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """The child process: its lines, its exit statuses, its bound of memory, and how it stops."""
 
 from __future__ import annotations
@@ -85,8 +84,14 @@ def test_a_job_from_ready_to_result(child: Child, bench: Bench) -> None:
     stages = [event['stage'] for event in before if event['type'] == 'progress']
     assert stages == ['fetch', 'read', 'profile', 'check', 'write']
     assert [file['path'] for file in result['files']] == [
-        'dataset.json', 'quality.html', 'quality.json', 'schema.json', 'test.arrow', 'train.arrow', 'validation.arrow',
-    ]  # fmt: skip
+        'dataset.json',
+        'quality.html',
+        'quality.json',
+        'schema.json',
+        'test.arrow',
+        'train.arrow',
+        'validation.arrow',
+    ]
     assert (
         result['meta']['splits'] == {'train': 70, 'validation': 16, 'test': 14}
         or sum(result['meta']['splits'].values()) == 100

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, S104
+# ruff: noqa: S104
 """HTTP sources: pages, lies about lengths, and addresses that nobody may reach through us."""
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ PER_PAGE, COUNT = 25, 60
 def measurement(number: int) -> dict[str, object]:
     """A measurement as Safecast's API gives it."""
     return {
-        'id': number, 'user_id': 9, 'value': 30 + number % 9, 'unit': 'cpm', 'latitude': 37.4 + number / 1_000,
-        'longitude': 140.9, 'location_name': '', 'device_id': None, 'captured_at': f'2024-05-01T00:{number % 60:02d}:00.000Z',
-        'original_id': number, 'md5sum': f'{number:032x}', 'height': None, 'measurement_import_id': None,
-    }  # fmt: skip
+        'id': number,
+        'user_id': 9,
+        'value': 30 + number % 9,
+        'unit': 'cpm',
+        'latitude': 37.4 + number / 1_000,
+        'longitude': 140.9,
+        'location_name': '',
+        'device_id': None,
+        'captured_at': f'2024-05-01T00:{number % 60:02d}:00.000Z',
+        'original_id': number,
+        'md5sum': f'{number:032x}',
+        'height': None,
+        'measurement_import_id': None,
+    }
 
 
 def safecast(handler: BaseHTTPRequestHandler, query: dict[str, list[str]]) -> None:
@@ -115,9 +125,9 @@ def test_a_page_that_is_not_json_is_named(bench: Bench) -> None:
 
 
 PRIVATE = (
-    '127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0', '224.0.0.1',
-    '::1', '::ffff:127.0.0.1', '::ffff:169.254.169.254', 'fe80::1', 'fd00::1', '64:ff9b::7f00:1', '2002:7f00:1::',
-    '::',
+    '127.0.0.1', '10.1.2.3', '172.16.0.1', '192.168.1.1', '169.254.169.254', '100.64.0.1', '0.0.0.0',
+    '224.0.0.1', '::1', '::ffff:127.0.0.1', '::ffff:169.254.169.254', 'fe80::1', 'fd00::1', '::',
+    '64:ff9b::7f00:1', '2002:7f00:1::',
 )  # fmt: skip
 
 

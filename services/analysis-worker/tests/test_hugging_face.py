@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """The hub's own clients against a hub on this machine."""
 
 from __future__ import annotations
@@ -15,10 +14,12 @@ from millrace_analysis.errors import IngestError
 REPOSITORY = 'iaea/radiation-spectra'
 FILES = {
     'README.md': b'---\nlicense: cc0-1.0\n---\n# Spectra\n',
-    'data/train-00000.jsonl': b'{"spectrum": [1, 2, 3], "isotope": "Cs-137"}\n{"spectrum": [4, 5, 6], "isotope": "Co-60"}\n',
-    'data/test-00000.jsonl': b'{"spectrum": [7, 8, 9], "isotope": "K-40"}\n{"spectrum": [1, 1, 9], "isotope": "U-238"}\n',
+    'data/train-00000.jsonl': b'{"spectrum": [1, 2, 3], "isotope": "Cs-137"}\n'
+    b'{"spectrum": [4, 5, 6], "isotope": "Co-60"}\n',
+    'data/test-00000.jsonl': b'{"spectrum": [7, 8, 9], "isotope": "K-40"}\n'
+    b'{"spectrum": [1, 1, 9], "isotope": "U-238"}\n',
     'run.py': b'raise SystemExit("code of a repository was run")\n',
-}  # fmt: skip
+}
 # The client would ask this address before it could be refused.
 OUTWARD = {
     **FILES,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,23 @@ def test_samples_that_cannot_be_compared_are_refused(
 ) -> None:
     np.savez(tmp_path / 'samples.npz', **arrays)
     with pytest.raises(ConversionError, match=reason) as caught:
+        read_samples(tmp_path / 'samples.npz', plain)
+    assert caught.value.code == 'conversion_failed'
+
+
+def test_samples_that_would_fill_the_memory_are_refused_before_room_is_made(
+    plain: Converted, tmp_path: Path
+) -> None:
+    # 4 TiB in the header, a few bytes on disk: an archive can say anything.
+    header = io.BytesIO()
+    described = {'descr': '<f8', 'fortran_order': False, 'shape': (2, 1 << 38)}
+    np.lib.format.write_array_header_1_0(header, described)
+    answers = io.BytesIO()
+    np.save(answers, np.zeros((2, 1)))
+    with zipfile.ZipFile(tmp_path / 'samples.npz', 'w') as archive:
+        archive.writestr('inputs.npy', header.getvalue())
+        archive.writestr('outputs.npy', answers.getvalue())
+    with pytest.raises(ConversionError, match='at most 536870912 are read') as caught:
         read_samples(tmp_path / 'samples.npz', plain)
     assert caught.value.code == 'conversion_failed'
 

@@ -21,6 +21,7 @@ import {
   tarEnd,
   tarFileHeader,
   tarPadding,
+  versionIdentityStatement,
 } from '@millrace/integrity';
 
 /** An entry of a bundle; `type` is that of a tar: `0` file, `1` hard link, `2` symbolic link, `3` device. */
@@ -83,12 +84,23 @@ export async function makeBundle(from: BundleFixture, signer: Signer): Promise<B
     builderId: 'urn:millrace:registry',
     invocationId: 'request',
   });
+  const identity = versionIdentityStatement({
+    tenant: 'default',
+    modelId: '0190c0de-0000-7000-8000-000000000002',
+    model,
+    modelVersionId,
+    version,
+    ordinal: Number(/\d+/.exec(version)?.[0] ?? 1),
+    packageDigest: digest,
+    servingFile: 'model.onnx' in from.files ? 'model.onnx' : '',
+  });
   const about = { format: BUNDLE_FORMAT, model, version, packageDigest: digest, exportedAt: at };
   const documents: [string, unknown][] = [
     [bundleFiles.about, about],
     [bundleFiles.signature, await signModel(manifest, signer, model)],
     [bundleFiles.provenance, await signStatement(provenance, signer)],
     [bundleFiles.meta, await signStatement(metaStatement(subjects, { accuracy: 0.9 }), signer)],
+    [bundleFiles.identity, await signStatement(identity, signer)],
     [bundleFiles.history, { rows }],
     [bundleFiles.historyStatement, await signStatement(historyStatement(subjects, history), signer)],
   ];

@@ -1,89 +1,20 @@
-import type { Signer } from '@millrace/integrity';
+import { bundleFiles, IN_TOTO_PAYLOAD_TYPE, MODEL_FOLDER, sha256Hex } from '@millrace/integrity';
+import type { Json, TamperCase, TamperSetting } from './bundle-edits.ts';
 import {
-  bundleFiles,
-  IN_TOTO_PAYLOAD_TYPE,
-  MODEL_FOLDER,
-  sha256Hex,
-  signStatement,
-} from '@millrace/integrity';
+  added,
+  documentOf,
+  edited,
+  envelopeOf,
+  filesOf,
+  firstResource,
+  flipped,
+  payloadOf,
+  replaced,
+  resigned,
+  without,
+} from './bundle-edits.ts';
 import type { BundleEntry } from './bundle-fixture.ts';
-
-type Json = Record<string, unknown>;
-type Statement = Parameters<typeof signStatement>[0];
-type Form = 'folder' | 'tar';
-
-/** What the cases are made with: a good bundle of one key, another bundle of the same key, and another key. */
-export type TamperSetting = {
-  readonly entries: readonly BundleEntry[];
-  /** An older version of the same model, signed by the same key. */
-  readonly older: readonly BundleEntry[];
-  readonly signer: Signer;
-  readonly stranger: Signer;
-};
-
-/** A way to change a bundle, and the code by which it is refused. */
-export type TamperCase = {
-  readonly name: string;
-  readonly code: string;
-  /** Forms that it can have; both unless given. */
-  readonly forms?: readonly Form[];
-  make(setting: TamperSetting): BundleEntry[] | Promise<BundleEntry[]>;
-};
-
-const isModelFile = ({ path }: BundleEntry): boolean => path.startsWith(MODEL_FOLDER);
-
-function filesOf({ entries }: TamperSetting): [BundleEntry, BundleEntry] {
-  const [first, second] = entries.filter(isModelFile);
-  if (first === undefined || second === undefined)
-    throw new Error('The cases need two files in the package.');
-  return [first, second];
-}
-
-const without = ({ entries }: TamperSetting, path: string) => entries.filter((entry) => entry.path !== path);
-const replaced = (setting: TamperSetting, entry: BundleEntry) => [...without(setting, entry.path), entry];
-const added = ({ entries }: TamperSetting, path: string, more: Partial<BundleEntry> = {}) => [
-  ...entries,
-  { path, bytes: Buffer.from('evil'), ...more },
-];
-
-function flipped(bytes: Buffer, at: number): Buffer {
-  const changed = Buffer.from(bytes);
-  changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
-  return changed;
-}
-
-function documentOf({ entries }: Pick<TamperSetting, 'entries'>, path: string): Json {
-  const entry = entries.find((one) => one.path === path);
-  return JSON.parse(entry?.bytes.toString() ?? 'null') as Json;
-}
-
-function edited(setting: TamperSetting, path: string, change: (document: Json) => unknown): BundleEntry[] {
-  const value = documentOf(setting, path);
-  const made = change(value) ?? value;
-  return replaced(setting, { path, bytes: Buffer.from(JSON.stringify(made)) });
-}
-
-const envelopeOf = (bundle: Json) => bundle.dsseEnvelope as Json & { payload: string; signatures: Json[] };
-
-const payloadOf = (bundle: Json) =>
-  JSON.parse(Buffer.from(envelopeOf(bundle).payload, 'base64').toString()) as Statement & {
-    predicate: { resources: Json[] };
-  };
-
-/** The signed statement of the model, changed and signed again: only what it says is wrong. */
-async function resigned(
-  setting: TamperSetting,
-  by: Signer,
-  change: (statement: ReturnType<typeof payloadOf>) => unknown,
-): Promise<BundleEntry[]> {
-  const statement = payloadOf(documentOf(setting, bundleFiles.signature));
-  change(statement);
-  const bundle = await signStatement(statement, by);
-  return replaced(setting, { path: bundleFiles.signature, bytes: Buffer.from(JSON.stringify(bundle)) });
-}
-
-const firstResource = (statement: ReturnType<typeof payloadOf>): Json =>
-  statement.predicate.resources[0] as Json;
+import { ofIdentities } from './identity-cases.ts';
 
 const ofFiles: TamperCase[] = [
   ...([0, 1] as const).flatMap((index) => [
@@ -396,4 +327,5 @@ export const tamperCases: readonly TamperCase[] = [
   ...ofManifests,
   ...ofSignatures,
   ...ofStatements,
+  ...ofIdentities,
 ];

@@ -69,7 +69,7 @@ def _plan(job: ClaimedJob, folders: Folders) -> Plan:
                 train.dataset.files,
                 {
                     "type": "train", "jobId": job.job_id, "recipe": train.recipe, "params": train.params,
-                    "datasetDir": str(folders.input),
+                    "datasetDir": str(folders.input), "datasetId": str(train.dataset.dataset_id),
                     "workDir": str(folders.work), "resumeDir": None,
                 },
             )  # fmt: skip

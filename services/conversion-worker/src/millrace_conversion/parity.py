@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from .saved_model import run_signature
 # Two orders above the rounding that float32 convolutions of this depth show (about 1e-6).
 TOLERANCE_DEFAULT = 1e-4
 SAMPLES_MAX = 4096
+SAMPLES_BYTES_MAX = 512 << 20
+"""Bytes of both arrays of the samples as they lie in memory: 800 colour images of 224 x 224 as float32."""
 BATCH_ROWS = 16
 RANDOM_ROWS = 8
 RANDOM_DIM = 3
@@ -85,9 +90,12 @@ def read_samples(path: Path, converted: Converted) -> Reference:
             f'{len(converted.inputs)} and {len(converted.outputs)}.',
         )
     try:
+        check_size(path, ('inputs', 'outputs'))
         with np.load(path, allow_pickle=False) as archive:
             inputs: NDArray[Any] = archive['inputs']
             outputs: NDArray[Any] = archive['outputs']
+    except ConversionError:
+        raise
     except Exception as error:
         raise ConversionError(
             'conversion_failed', f'{path.name} has no readable arrays "inputs" and "outputs": {error}'
@@ -101,6 +109,30 @@ def read_samples(path: Path, converted: Converted) -> Reference:
         )
     cast = inputs.astype(converted.inputs[0].dtype)
     return Reference({converted.inputs[0].name: cast}, {converted.outputs[0].name: outputs}, SAMPLES_FILE)
+
+
+def check_size(path: Path, names: Iterable[str]) -> None:
+    """Adds up what the headers of these arrays say, before numpy makes room for them; `conversion_failed`
+    when it is over SAMPLES_BYTES_MAX.
+    """
+    total, headers = 0, cast('Any', np.lib.format)
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            with archive.open(f'{name}.npy') as member:
+                version = headers.read_magic(member)
+                read = (
+                    headers.read_array_header_1_0
+                    if version == (1, 0)
+                    else headers.read_array_header_2_0
+                )
+                shape, _, dtype = read(member)
+            total += math.prod(shape) * dtype.itemsize
+    if total > SAMPLES_BYTES_MAX:
+        raise ConversionError(
+            'conversion_failed',
+            f'{path.name} holds {total} bytes of samples; at most {SAMPLES_BYTES_MAX} are read. '
+            'Keep fewer rows: a few dozen show a difference as well.',
+        )
 
 
 def ask_framework(source: Path, tag: str, signature: str, converted: Converted) -> Reference:
@@ -168,6 +200,12 @@ def measure(data: bytes, reference: Reference, tolerance: float) -> Parity:
             f'(mean {total / max(count, 1):.3g}); the tolerance is {tolerance:.3g} on onnxruntime {version}.',
         )
     return Parity(largest, total / max(count, 1), tolerance, rows, reference.source, version)
+
+
+def answers_of(session: Any, reference: Reference) -> Arrays:
+    """What the model answers to the inputs of `reference`, by output; `conversion_failed` when it cannot."""
+    rows = max((len(values) for values in reference.inputs.values() if values.ndim), default=1)
+    return dict(_answers(session, reference, rows))
 
 
 def _answers(session: Any, reference: Reference, rows: int) -> list[tuple[str, NDArray[Any]]]:

@@ -22,6 +22,7 @@ from .convert import (
 from .digests import sha256_file, size_bytes
 from .graph.build import BuildOptions
 from .latency import latency_ms_p50
+from .other_forms import compare_forms
 from .quantisation_request import QuantisationRequest
 from .quantise import Quantised, quantise
 from .runtime import load_all
@@ -68,6 +69,7 @@ def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: 
         source_bytes = size_bytes(source.path)
         details, files = source.details, source.files
     parity = parity_check.measure(converted.data, reference, options.tolerance)
+    forms = compare_forms(source_dir / parity_check.SAMPLES_FILE, converted, reference)
     progress('measure')
     quantised = _quantise(source_dir, converted, reference, options)
     made = converted if quantised is None else quantised.converted
@@ -79,6 +81,7 @@ def run_conversion(source_dir: Path, out_dir: Path, options: Options, progress: 
         'signature': options.signature,
         'strippedLayers': converted.stripped,
         'parity': parity.to_json(),
+        **({'forms': forms} if forms else {}),
         'latencyMsP50': latency_ms_p50(made.data, reference.inputs),
         'sizes': {'onnxBytes': len(made.data), 'sourceBytes': source_bytes},
         'digests': {MODEL_FILE: hashlib.sha256(made.data).hexdigest()},

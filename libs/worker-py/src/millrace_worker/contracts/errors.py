@@ -528,6 +528,16 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "The model cannot be quantised in this mode, or decides too differently afterwards; the message says by how much. Choose another mode or a lower bound.",
     ),
+    "edge_operator_unsupported": ErrorKind(
+        422,
+        False,
+        "An operator of the model has no int8 form in TensorFlow Lite or no kernel in TensorFlow Lite Micro; the message names it. Choose another activation or layer.",
+    ),
+    "edge_budget_exceeded": ErrorKind(
+        422,
+        False,
+        "The model for devices is over the budget of the job in size, arena, latency or lost accuracy; the message says by how much. Make the net smaller or the budget larger.",
+    ),
     "inference_not_found": ErrorKind(404, False, "No inference has this id."),
     "dependency_unavailable": ErrorKind(
         503, True, "A service or server that this request needs does not answer; try again."

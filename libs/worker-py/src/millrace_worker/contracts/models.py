@@ -23,6 +23,31 @@ class AnnounceRequest(Model):
     host: Annotated[str, Field(max_length=255)]
 
 
+class ApiKeyCreated(Model):
+    """
+    An API key was made; the fact names it and never holds its secret.
+    """
+
+    key_id: Annotated[str, Field(alias="keyId")]
+    principal: str
+    tenant: str
+    by: str
+    scopes: list[str]
+    roles: list[str]
+    expires_at: Annotated[AwareDatetime | None, Field(alias="expiresAt")]
+
+
+class ApiKeyRevoked(Model):
+    """
+    An API key was taken out of use for good.
+    """
+
+    key_id: Annotated[str, Field(alias="keyId")]
+    principal: str
+    tenant: str
+    by: str
+
+
 class ArtifactRef(Model):
     path: Annotated[
         str,
@@ -656,6 +681,30 @@ class PolicySpec(Model):
     ] = None
 
 
+class PrincipalChanged(Model):
+    """
+    Roles or note of a principal were changed, or it was disabled or enabled; it has these now.
+    """
+
+    principal: str
+    tenant: str
+    roles: list[str] | None
+    disabled: bool
+    by: str
+
+
+class PrincipalCreated(Model):
+    """
+    A principal was made, by itself or with its first key.
+    """
+
+    principal: str
+    tenant: str
+    roles: list[str] | None
+    disabled: bool
+    by: str
+
+
 class QualityPolicy(Model):
     model_config = ConfigDict(
         extra="forbid",
@@ -922,6 +971,28 @@ class SplitRule(Model):
     test: Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class TenantChanged(Model):
+    """
+    Bounds or note of a tenant were changed, or it was disabled or enabled; it has these now.
+    """
+
+    tenant: str
+    limits: dict[str, Any]
+    disabled: bool
+    by: str
+
+
+class TenantCreated(Model):
+    """
+    A tenant was made; a fact of the tenant of who made it.
+    """
+
+    tenant: str
+    limits: dict[str, Any]
+    disabled: bool
+    by: str
+
+
 class TenantQuota(Model):
     model_config = ConfigDict(
         extra="forbid",
@@ -1125,6 +1196,21 @@ class ConversionJobSucceeded(Model):
     result: JobResult
 
 
+class ConversionJobVerificationFailed(Model):
+    """
+    The worker of one conversion job refused bytes that do not have their digest or signature, or are gone.
+    """
+
+    job_id: Annotated[
+        str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    kind: Literal["train", "convert", "ingest"]
+    attempt: int
+    worker_id: Annotated[str | None, Field(alias="workerId")]
+    spec: dict[str, Any]
+    error: WireError
+
+
 class ConvertSpec(Model):
     request_id: Annotated[
         str | None,
@@ -1195,6 +1281,21 @@ class IngestJobSucceeded(Model):
     fence: int
     spec: dict[str, Any]
     result: JobResult
+
+
+class IngestJobVerificationFailed(Model):
+    """
+    The worker of one ingestion job refused bytes that do not have their digest or signature, or are gone.
+    """
+
+    job_id: Annotated[
+        str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    kind: Literal["train", "convert", "ingest"]
+    attempt: int
+    worker_id: Annotated[str | None, Field(alias="workerId")]
+    spec: dict[str, Any]
+    error: WireError
 
 
 class IngestOptions(Model):
@@ -1469,6 +1570,21 @@ class TrainingJobFailed(Model):
     ]
     kind: Literal["train", "convert", "ingest"]
     attempt: int
+    spec: dict[str, Any]
+    error: WireError
+
+
+class TrainingJobVerificationFailed(Model):
+    """
+    The worker of one training job refused bytes that do not have their digest or signature, or are gone.
+    """
+
+    job_id: Annotated[
+        str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    kind: Literal["train", "convert", "ingest"]
+    attempt: int
+    worker_id: Annotated[str | None, Field(alias="workerId")]
     spec: dict[str, Any]
     error: WireError
 

@@ -21,6 +21,7 @@ export type { ChainRow } from './hash-chain.ts';
 export { CHAIN_GENESIS, chainHash, verifyChain } from './hash-chain.ts';
 export type { KeyPairPem, Signer } from './keys.ts';
 export { createFileSigner, generateKeyPair, publicKeyId } from './keys.ts';
+export type { IdentityOptions } from './model-bundle/bundle-identity.ts';
 export type { BundleSource } from './model-bundle/bundle-source.ts';
 export { openModelBundle, tarBundle } from './model-bundle/bundle-source.ts';
 export type { HistoryClaim } from './model-bundle/history-proof.ts';
@@ -56,15 +57,17 @@ export {
   packageSubjects,
   provenanceStatement,
 } from './provenance.ts';
-export { isVerificationRefusal } from './refusals.ts';
+export { isVerificationCode, isVerificationRefusal } from './refusals.ts';
 export type { Statement, StatementSubject } from './statement.ts';
 export { encodeStatement, STATEMENT_TYPE } from './statement.ts';
 export { readTar } from './tar/read-tar.ts';
 export { tarEnd, tarFileHeader, tarPadding } from './tar/write-tar.ts';
 export type { TrustedKeys } from './trust.ts';
 export { readTrust } from './trust.ts';
-export type { VersionIdentity } from './version-identity.ts';
+export type { ExpectedVersion, VersionIdentity } from './version-identity.ts';
 export {
+  assertExpectedVersion,
+  readVersionIdentity,
   VERSION_IDENTITY_TYPE,
   verifyVersionIdentity,
   versionIdentityStatement,

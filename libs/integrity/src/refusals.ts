@@ -16,7 +16,12 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'signature_malformed',
 ]);
 
+/** Whether a code, as a worker or another service reports it, refuses bytes or who vouches for them. */
+export function isVerificationCode(code: string): boolean {
+  return (REFUSALS as ReadonlySet<string>).has(code);
+}
+
 /** Whether an error refuses a package for its bytes or signature, and not for what surrounds it. */
 export function isVerificationRefusal(error: unknown): error is AppError {
-  return isAppError(error) && REFUSALS.has(error.code);
+  return isAppError(error) && isVerificationCode(error.code);
 }

@@ -3,7 +3,7 @@ import { verifyStatement } from './attestation.ts';
 import type { BundleInput, VerifyOptions } from './bundle.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { Statement } from './statement.ts';
-import { STATEMENT_TYPE } from './statement.ts';
+import { malformed, STATEMENT_TYPE } from './statement.ts';
 import type { TrustedKeys } from './trust.ts';
 
 /** Predicate type of the statement that binds a version's names to its package. */
@@ -61,6 +61,49 @@ export function verifyVersionIdentity(
     'manifest_mismatch',
     `${version} of ${model} was signed as another version: ${differing.map(([name]) => name).join(', ')} differ.`,
     { details: { signed: canonicalJson(signed).slice(0, 2_000) } },
+  );
+}
+
+/** A version that a reader means: what is left out may be anything. */
+export type ExpectedVersion = {
+  readonly tenant?: string;
+  readonly model?: string;
+  /** Its label or its ordinal. */
+  readonly version?: string;
+};
+
+/**
+ * Reads which version a signed statement binds to a package. Throws what verifyStatement throws, and
+ * `signature_malformed` for a statement that lacks a name.
+ */
+export function readVersionIdentity(
+  bundle: BundleInput,
+  trusted: TrustedKeys,
+  of: { readonly packageDigest: string } & VerifyOptions,
+): VersionIdentity {
+  const { statement } = verifyStatement(bundle, trusted, {
+    ...(of.at !== undefined && { at: of.at }),
+    predicateType: VERSION_IDENTITY_TYPE,
+    subjectDigests: [of.packageDigest],
+  });
+  const { ordinal, ...texts } = pick(statement.predicate as VersionIdentity);
+  const isWhole = Number.isSafeInteger(ordinal) && Object.values(texts).every((v) => typeof v === 'string');
+  if (!isWhole) throw malformed('its statement about the version lacks a name');
+  return { ...texts, ordinal };
+}
+
+/** Compares a signed identity with the version that the reader means. Throws `manifest_mismatch`. */
+export function assertExpectedVersion(identity: VersionIdentity, expected: ExpectedVersion): void {
+  const { tenant, model, version, ordinal } = identity;
+  const isMeant =
+    (expected.tenant ?? tenant) === tenant &&
+    (expected.model ?? model) === model &&
+    [undefined, version, String(ordinal)].includes(expected.version);
+  if (isMeant) return;
+  const meant = [expected.model ?? model, expected.version, expected.tenant && `of ${expected.tenant}`];
+  throw new AppError(
+    'manifest_mismatch',
+    `This was signed as ${model} ${version} (version ${ordinal}) of ${tenant}, and not as ${meant.filter((part) => part).join(' ')}: an older version or another model lies in its place.`,
   );
 }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { BundleEntry, TamperSetting } from '@millrace/testing';
 import { bundleTar, makeBundle, tamperCases, writeBundleFolder } from '@millrace/testing';
 import {
+  bundleFiles,
   createFileSigner,
   generateKeyPair,
   openModelBundle,
@@ -66,6 +67,55 @@ test.each(['folder', 'tar'] as const)('the untouched bundle verifies as a %s', a
   const result = await verifyModelBundle(await openModelBundle(path), keys.publicKeyPem);
   expect(result).toMatchObject({ model: 'demo', version: 'v2', files: 2, keyId: signer.keyId() });
   expect(result.history).toMatchObject({ rows: 2, isComplete: true });
+});
+
+describe('a reader who says which version is meant', () => {
+  const check = async (
+    entries: readonly BundleEntry[],
+    options: Parameters<typeof verifyModelBundle>[2],
+  ): Promise<string> => {
+    const source = await openModelBundle(await placed(entries, 'tar'));
+    return await verifyModelBundle(source, keys.publicKeyPem, options).then(
+      ({ identity }) => `version ${identity?.ordinal ?? 'unknown'}`,
+      (error: { code: string }) => error.code,
+    );
+  };
+
+  test.each([
+    ['its label', { model: 'demo', version: 'v2' }, 'version 2'],
+    ['its ordinal', { model: 'demo', version: '2' }, 'version 2'],
+    ['its tenant', { tenant: 'default' }, 'version 2'],
+    ['a newer version', { model: 'demo', version: 'v3' }, 'manifest_mismatch'],
+    ['a newer ordinal', { version: '3' }, 'manifest_mismatch'],
+    ['another model', { model: 'other' }, 'manifest_mismatch'],
+    ['another tenant', { tenant: 'acme' }, 'manifest_mismatch'],
+  ])('finds it by %s', async (_name, expected, outcome) => {
+    expect(await check(setting.entries, { expected })).toBe(outcome);
+  });
+
+  test('is not given the whole bundle of an older version, sound as it is', async () => {
+    expect(await check(setting.older, {})).toBe('version 1');
+    expect(await check(setting.older, { expected: { model: 'demo', version: 'v2' } })).toBe(
+      'manifest_mismatch',
+    );
+  });
+
+  test('may take a bundle of a release that signed no names, of which the history tells label and model', async () => {
+    const old = setting.entries.filter(({ path }) => path !== bundleFiles.identity);
+    const isIdentityOptional = true;
+    expect(await check(old, {})).toBe('identity_missing');
+    expect(await check(old, { isIdentityOptional })).toBe('version unknown');
+    expect(await check(old, { isIdentityOptional, expected: { model: 'demo', version: 'v2' } })).toBe(
+      'version unknown',
+    );
+    expect(await check(old, { isIdentityOptional, expected: { version: 'v3' } })).toBe('manifest_mismatch');
+    expect(await check(old, { isIdentityOptional, expected: { tenant: 'default' } })).toBe(
+      'identity_missing',
+    );
+    // a statement that is there is never passed over
+    const other = tamperCases.find(({ name }) => name.includes('which version an older one is'));
+    expect(await check((await other?.make(setting)) ?? [], { isIdentityOptional })).toBe('manifest_mismatch');
+  });
 });
 
 test('there are at least 30 ways to tamper, each with a name of its own', () => {

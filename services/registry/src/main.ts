@@ -3,6 +3,7 @@ import { callRpc, serveRpc, serveTenantRecords } from '@millrace/bus';
 import { findDatasetMethod, loadVersionMethod, resolveVersionMethod } from '@millrace/contracts';
 import { connectPlatform, startService } from '@millrace/service-kit';
 import { storageOf } from '@millrace/storage';
+import { createPartUploadRepository } from '@millrace/uploads';
 import { buildApp } from './app.ts';
 import { createBundleService } from './bundles/bundle.service.ts';
 import { createBundleImportService } from './bundles/bundle-import.service.ts';
@@ -27,8 +28,8 @@ import { createMlflowRegistry } from './mlflow-registry/mlflow-registry.ts';
 import { withRegisteredPackages } from './mlflow-registry/registered-artifacts.ts';
 import { createModelRepository } from './models/model.repository.ts';
 import { createModelService } from './models/model.service.ts';
-import { createPartUploadRepository } from './part-uploads/part-upload.repository.ts';
 import { createPartUploadService } from './part-uploads/part-upload.service.ts';
+import type { PartUploadRow } from './part-uploads/part-upload.table.ts';
 import { boundedArtifacts, boundedModels, boundedVersions } from './quotas/bounded-repositories.ts';
 import { createRegistryCounts, registryRecords } from './quotas/registry-counts.ts';
 import { startRegistrationConsumer } from './registration/registration.consumer.ts';
@@ -191,7 +192,7 @@ await startService({
       logger,
     });
     const graceMs = config.storageGraceSeconds * 1_000;
-    const partUploadRows = createPartUploadRepository(schema.partUploads);
+    const partUploadRows = createPartUploadRepository<PartUploadRow>(schema.partUploads);
     const collections = createCollectionService({
       storage,
       orphans: createOrphans({

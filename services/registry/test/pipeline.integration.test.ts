@@ -60,12 +60,12 @@ type Request = Parameters<typeof publish>[0];
 /** Publishes what the orchestrator would, with the headers of its outbox. */
 async function publish(
   data: Record<string, unknown> & { pipelineId: string },
-  tenant?: string,
+  tenant = 'default',
 ): Promise<void> {
   const values = headers();
   values.set('ce-id', newId());
   values.set('ce-subject', data.pipelineId);
-  if (tenant !== undefined) values.set('millrace-tenant', tenant);
+  if (tenant !== '') values.set('millrace-tenant', tenant);
   await stack.bus.js.publish(PipelineRegistrationRequested.subject, JSON.stringify(data), {
     headers: values,
   });

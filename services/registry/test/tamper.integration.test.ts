@@ -21,6 +21,8 @@ type Stored = {
   readonly objects: readonly { readonly sha256: string; readonly path: string; readonly bytes?: Buffer }[];
   readonly signature?: Json;
   readonly manifest?: Json;
+  /** The statement of which version it is; null where it is taken away. */
+  readonly identity?: Json | null;
 };
 
 /** Becomes a package of two files: the graph as it came, and the one that is served. */
@@ -42,6 +44,7 @@ async function entriesOf(version: string): Promise<BundleEntry[]> {
     [bundleFiles.about, { version, packageDigest: body.packageDigest }],
     [bundleFiles.manifest, body.manifest],
     [bundleFiles.signature, body.signature],
+    [bundleFiles.identity, body.identity],
     [bundleFiles.history, body.history],
     [bundleFiles.historyStatement, {}],
     ...(body.attestations as { bundle: Json }[]).map(({ bundle }, i): [string, unknown] => [
@@ -117,29 +120,48 @@ function storedChange(tampered: readonly BundleEntry[]): Stored | undefined {
     }
   };
   const [signature, manifest] = [document(bundleFiles.signature), document(bundleFiles.manifest)];
-  if (objects.length === 0 && signature === undefined && manifest === undefined) return undefined;
-  return { objects, ...(signature && { signature }), ...(manifest && { manifest }) };
+  const isUnbound = find(bundleFiles.identity) === undefined;
+  const identity = isUnbound ? null : document(bundleFiles.identity);
+  const isUnchanged = objects.length === 0 && [signature, manifest, identity].every((d) => d === undefined);
+  if (isUnchanged) return undefined;
+  return {
+    objects,
+    ...(signature && { signature }),
+    ...(manifest && { manifest }),
+    ...(identity !== undefined && { identity }),
+  };
 }
 
 /** Changes what is stored, and gives what puts it back. */
-async function tamper({ objects, signature, manifest }: Stored): Promise<() => Promise<void>> {
-  const row = (of: Stored) =>
-    database.db.execute(
+async function tamper({ objects, signature, manifest, identity }: Stored): Promise<() => Promise<void>> {
+  const row = async (of: Stored) => {
+    await database.db.execute(
       sql`update registry.packages set signature = ${JSON.stringify(of.signature)}::jsonb, manifest = ${JSON.stringify(of.manifest)}::jsonb where package_digest = ${packageDigest}`,
     );
+    const bound = of.identity === null ? null : JSON.stringify(of.identity);
+    await database.db.execute(
+      sql`update registry.model_versions set identity = ${bound}::jsonb where id = ${modelVersionId}`,
+    );
+  };
   const original = (path: string): Json =>
     JSON.parse(setting.entries.find((entry) => entry.path === path)?.bytes.toString() ?? 'null') as Json;
   const good = {
     objects: [],
     signature: original(bundleFiles.signature),
     manifest: original(bundleFiles.manifest),
+    identity: original(bundleFiles.identity),
   };
   const blobs = setting.entries.filter(({ path }) => objects.some((object) => object.path === path));
   for (const { sha256, bytes } of objects) {
     if (bytes === undefined) await stack.storage.deleteObject(blobKey(sha256));
     else await stack.storage.putObject(blobKey(sha256), bytes);
   }
-  await row({ ...good, ...(signature && { signature }), ...(manifest && { manifest }) });
+  await row({
+    ...good,
+    ...(signature && { signature }),
+    ...(manifest && { manifest }),
+    ...(identity !== undefined && { identity }),
+  });
   return async () => {
     for (const { bytes } of blobs) await stack.storage.putObject(blobKey(sha256Hex(bytes)), bytes);
     await row(good);
@@ -150,6 +172,7 @@ async function tamper({ objects, signature, manifest }: Stored): Promise<() => P
 function codeOf(change: Stored, code: string): string {
   if (change.signature !== undefined) return code;
   if (change.manifest !== undefined) return 'manifest_mismatch';
+  if (change.objects.length === 0) return code;
   return change.objects[0]?.bytes === undefined ? 'artifact_missing' : 'artifact_corrupt';
 }
 
@@ -162,7 +185,8 @@ const verify = async (): Promise<string> => {
 async function load(options: { isCached?: boolean } = {}): Promise<string> {
   await fetch(`${stack.inference?.origin}/v1/inference/models/${modelVersionId}`, { method: 'DELETE' });
   if (options.isCached !== true)
-    await rm(join(stack.cacheDirs[0] ?? '', 'cas'), { recursive: true, force: true });
+    // a load that has just been put off may still write
+    await rm(join(stack.cacheDirs[0] ?? '', 'cas'), { recursive: true, force: true, maxRetries: 10 });
   try {
     await callRpc(
       stack.bus,
@@ -196,6 +220,7 @@ describe('what is stored', () => {
       const isServedTouched =
         change.signature !== undefined ||
         change.manifest !== undefined ||
+        change.identity !== undefined ||
         change.objects.some(({ path }) => path === SERVED);
       expect(await load()).toBe(isServedTouched ? codeOfServed(change, expected) : 'ok');
       seen.add(expected);
@@ -215,7 +240,7 @@ describe('what is stored', () => {
       for (const code of seen) expect(told('registry')).toContain(code);
       expect(told('inference')).toEqual(new Set(['artifact_corrupt', 'artifact_missing']));
     });
-    expect(facts.every(({ version }) => version === 'v2')).toBe(true);
+    expect(facts.filter(({ version }) => version !== 'v2')).toEqual([]);
     // the same refusal again is counted, but no fact
     expect(facts.length).toBe(told('registry').size + told('inference').size);
     const metrics = await (await fetch(`${stack.registry.origin}/metrics`)).text();

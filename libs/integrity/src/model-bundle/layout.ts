@@ -14,6 +14,8 @@ export const bundleFiles = {
   meta: 'meta.sig',
   /** Only for what was converted here. */
   conversion: 'conversion.sig',
+  /** Which version of which model this is; bundles of older releases lack it. */
+  identity: 'identity.sig',
   history: 'history.json',
   historyStatement: 'history.sig',
   /** What the registry signs with: for a reader who trusts the place that the bundle came from. */

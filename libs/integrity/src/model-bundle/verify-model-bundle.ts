@@ -11,6 +11,9 @@ import type { PackageStatements, StatementName } from '../package-statements.ts'
 import { verifyPackageStatements } from '../package-statements.ts';
 import { isObject, parseObject } from '../statement.ts';
 import type { TrustedKeys } from '../trust.ts';
+import type { VersionIdentity } from '../version-identity.ts';
+import type { IdentityOptions } from './bundle-identity.ts';
+import { verifyBundleIdentity } from './bundle-identity.ts';
 import type { BundleSource } from './bundle-source.ts';
 import type { HistoryClaim } from './history-proof.ts';
 import { readChainRows, verifyHistoryProof } from './history-proof.ts';
@@ -43,9 +46,11 @@ export type VerifiedBundle = SignedBy & {
   /** Signed statements that were checked beside the signature of the model. */
   readonly statements: readonly StatementName[];
   readonly history: HistoryClaim;
+  /** Which version it is, as signed when that was registered; undefined for a bundle of an older release. */
+  readonly identity: VersionIdentity | undefined;
 };
 
-type BundleOptions = VerifyOptions & { onBytes?: (sizeBytes: number) => void };
+type BundleOptions = VerifyOptions & IdentityOptions & { onBytes?: (sizeBytes: number) => void };
 
 type Found = {
   documents: Map<string, Buffer>;
@@ -56,8 +61,9 @@ const DOCUMENTS: ReadonlySet<string> = new Set(Object.values(bundleFiles));
 
 /**
  * Checks a bundle as a whole, with nothing but the bundle and what is trusted: no file too many or too few, every
- * digest, the signature of the model, every statement, and the history that binds the version's name to the package.
- * Throws `invalid_bundle`, `invalid_artifact_path`, `log_chain_broken` and what verifyModel throws.
+ * digest, the signature of the model, every statement, and the identity and history that bind the version's names to the
+ * package. Throws `invalid_bundle`, `invalid_artifact_path`, `log_chain_broken`, `identity_missing` and what verifyModel
+ * throws.
  */
 export async function verifyModelBundle(
   source: BundleSource,
@@ -105,6 +111,12 @@ export async function openVerifiedBundle(
     throw mismatch(
       `it calls itself ${about.model} ${about.version} and was signed as ${history.model} ${history.version}`,
     );
+  const identity = verifyBundleIdentity(
+    found.documents.get(bundleFiles.identity),
+    trusted,
+    { ...about, files: manifest.files, history },
+    options,
+  );
   const summary = {
     keyId: signed.keyId,
     ...(signed.certificate !== undefined && { certificate: signed.certificate }),
@@ -116,6 +128,7 @@ export async function openVerifiedBundle(
     sizeBytes: found.entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     statements: Object.keys(statements) as StatementName[],
     history,
+    identity,
   };
   return { summary, manifest, statements, documents: found.documents };
 }

@@ -8,7 +8,7 @@ import type { BundleImportService } from './bundle-import.service.ts';
 const BUNDLE_BYTES_MAX = 16 * 1024 ** 3;
 /** Room for the keys and the multipart frame beside it. */
 const FORM_BYTES_MAX = 2 * 1024 * 1024;
-const FIELDS: ReadonlySet<string> = new Set(['trust']);
+const FIELDS: ReadonlySet<string> = new Set(['trust', 'allowMissingIdentity']);
 
 const BundleImportReply = Type.Object({
   model: Type.String(),
@@ -59,7 +59,11 @@ export function bundleImportRoutes(options: {
               version: row,
               model,
               isReused,
-            } = await options.bundleImports.import({ model: name, version, trustedPem }, part.file, by);
+            } = await options.bundleImports.import(
+              { model: name, version, trustedPem, isIdentityOptional: allows(form.fields) },
+              part.file,
+              by,
+            );
             void reply.removeHeader('connection');
             return await reply.code(isReused ? 200 : 201).send({
               model: model.name,
@@ -74,4 +78,11 @@ export function bundleImportRoutes(options: {
       );
     });
   };
+}
+
+/** Whether a bundle of a release that signed no names will do. @throws AppError `invalid_request` */
+function allows(fields: ReadonlyMap<string, string>): boolean {
+  const value = fields.get('allowMissingIdentity') ?? 'false';
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new AppError('invalid_request', 'allowMissingIdentity is true or false.');
 }

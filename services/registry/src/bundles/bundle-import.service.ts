@@ -28,6 +28,8 @@ export type BundleImportRequest = {
   readonly version: string;
   /** Public keys and certificates of authorities (PEM). */
   readonly trustedPem: string;
+  /** Whether a bundle of a release that did not sign which version it is will do. */
+  readonly isIdentityOptional: boolean;
 };
 
 export type BundleImportService = ReturnType<typeof createBundleImportService>;
@@ -128,7 +130,8 @@ export function createBundleImportService(options: {
 
   async function take(request: BundleImportRequest, file: SpooledFile, by: Uploader): Promise<Registered> {
     const source = tarBundle(() => file.stream());
-    const bundle = await openVerifiedBundle(source, request.trustedPem);
+    const { isIdentityOptional } = request;
+    const bundle = await openVerifiedBundle(source, request.trustedPem, { isIdentityOptional });
     const same = await findSame(by, request, bundle.summary.packageDigest);
     if (same !== undefined) return { ...same, isReused: true };
     const pickles = await storePackage(storage, source, bundle);

@@ -21,6 +21,9 @@ const BundleParts = Type.Object({
       bundle: JsonObject,
     }),
   ),
+  identity: Type.Union([JsonObject, Type.Null()], {
+    description: 'The signed statement of which version this is; null for one of a release that signed none.',
+  }),
   history: Type.Object(
     {
       rows: Type.Array(Type.Object({ entry: JsonObject, prevHash: Sha256, hash: Sha256 })),
@@ -51,7 +54,7 @@ export function bundleRoutes(options: {
       },
       async ({ principal, params }) => {
         const found = await versions.find(principal.tenant, params.name, params.version);
-        const { signature, attestations, history, ...parts } = await bundles.parts(found);
+        const { signature, attestations, identity, history, ...parts } = await bundles.parts(found);
         return {
           ...parts,
           signature: toJson(signature),
@@ -60,6 +63,7 @@ export function bundleRoutes(options: {
             predicateType,
             bundle: toJson(bundle),
           })),
+          identity: identity === null ? null : toJson(identity),
           history: {
             rows: history.rows.map(({ entry, prevHash, hash }) => ({ entry: { ...entry }, prevHash, hash })),
             statement: toJson(history.statement),

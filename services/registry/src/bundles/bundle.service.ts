@@ -88,6 +88,7 @@ export function createBundleService(options: {
           predicateType,
           bundle,
         })),
+        identity: found.version.identity ?? null,
         history,
         files,
       };

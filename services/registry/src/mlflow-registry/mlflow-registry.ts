@@ -18,6 +18,7 @@ import { createModelSources } from './model-source.ts';
 import { modelVersionRoutes } from './model-version.routes.ts';
 import { registeredModelRoutes } from './registered-model.routes.ts';
 import { createRegistryRepository } from './registry.repository.ts';
+import type { RegistryService } from './registry.service.ts';
 import { createRegistryService } from './registry.service.ts';
 
 /** Models that are digested and signed at once; the others wait as rows. */
@@ -29,6 +30,12 @@ export type MlflowRegistry = {
   readonly routes: readonly ((app: HttpApp) => Promise<void>)[];
   stop(): Promise<void>;
 };
+
+/** MLflow's registered models, below `/api`. */
+export const registryRoutes = (registry: RegistryService): MlflowRegistry['routes'] => [
+  registeredModelRoutes(registry),
+  modelVersionRoutes(registry),
+];
 
 /** Puts MLflow's model registry together, on the models and versions of the platform. */
 export function createMlflowRegistry(deps: {
@@ -64,7 +71,7 @@ export function createMlflowRegistry(deps: {
     sources: createModelSources({ versions, runs: tracking.runs, loggedModels: tracking.loggedModels }),
   });
   return {
-    routes: [registeredModelRoutes(registry), modelVersionRoutes(registry)],
+    routes: registryRoutes(registry),
     stop: registrations.stop,
   };
 }

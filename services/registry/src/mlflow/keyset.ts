@@ -28,9 +28,19 @@ export function orderSql(terms: readonly OrderTerm[]): SQL {
 
 /** The row's key, read back by `afterSql`. */
 export function rowKeySql(terms: readonly OrderTerm[]): SQL<(string | null)[]> {
-  const parts = terms.map(({ expression }) => sql`(${expression})::text`);
-  return sql`array[${sql.join(parts, sql`, `)}]`;
+  return sql`array[${textsOf(terms)}]`;
 }
+
+/** The same as JSON, for large pages: only the key of the last row is read, and an array costs more to take in. */
+export function rowKeyJsonSql(terms: readonly OrderTerm[]): SQL<string> {
+  return sql`json_build_array(${textsOf(terms)})::text`;
+}
+
+const textsOf = (terms: readonly OrderTerm[]): SQL =>
+  sql.join(
+    terms.map(({ expression }) => sql`(${expression})::text`),
+    sql`, `,
+  );
 
 /** The condition that a row comes after the one with this key; the number of terms is that of the key. */
 export function afterSql(terms: readonly OrderTerm[], key: readonly (string | null)[]): SQL {

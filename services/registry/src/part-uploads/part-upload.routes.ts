@@ -1,46 +1,39 @@
-import { Sha256, Uuid, WireError } from '@millrace/contracts';
+import { Uuid, WireError } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
-import { decodeCursor, encodeCursor, pageOf, pageQuery, toPage } from '@millrace/service-kit';
+import { decodeCursor, pageOf, pageQuery, toPage } from '@millrace/service-kit';
+import {
+  addressPage,
+  BEGIN_BODY_BYTES_MAX,
+  COMPLETE_WAIT_MS,
+  PartAddresses,
+  PartFileRequest,
+  PartFileView,
+  PartPlace,
+  toFileViews,
+} from '@millrace/uploads';
 import Type from 'typebox';
+import { archiveLimits } from '../uploads/archive/archive-files.ts';
 import { prefersAsync } from '../uploads/upload.routes.ts';
 import type { VersionService } from '../versions/version.service.ts';
-import { filesMax, PartFileRequest } from './part-plan.ts';
 import type { PartUploadService } from './part-upload.service.ts';
 import type { PartUploadRow } from './part-upload.table.ts';
-
-/** A list of ten thousand digests and the names of files. */
-const BODY_BYTES_MAX = 3 * 1024 * 1024;
-/** Addresses in one answer. */
-const ADDRESSES_MAX = 100;
-/** A proxy waits a minute for a silent server (ms). */
-const WAIT_MS = 50_000;
 
 const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 const text = (maxLength: number) => Type.Optional(Type.String({ maxLength }));
 
-const Address = Type.Object({
-  file: Type.String(),
-  number: Type.Integer(),
-  sizeBytes: Type.Integer(),
-  url: Type.String({ description: 'PUT the bytes of the part here.' }),
-  headers: Type.Record(Type.String(), Type.String(), { description: 'Send these with it.' }),
-});
-const Addresses = pageOf(Address);
 const PartUploadView = Type.Object({
   id: Uuid,
   modelId: Type.String(),
   version: Type.String(),
   state: Type.String({ description: 'open, completing, completed, failed, aborted or expired.' }),
-  files: Type.Array(
-    Type.Object({ name: Type.String(), sizeBytes: Type.Integer(), sha256: Sha256, parts: Type.Integer() }),
-  ),
+  files: Type.Array(PartFileView),
   modelVersionId: Nullable(Uuid),
   importId: Nullable(Uuid),
   error: Nullable(WireError),
   createdAt: Type.String(),
   expiresAt: Type.String(),
 });
-const Begun = Type.Object({ ...PartUploadView.properties, parts: Addresses });
+const Begun = Type.Object({ ...PartUploadView.properties, parts: PartAddresses });
 const Done = Type.Object({
   success: Type.Literal(true),
   modelId: Type.String(),
@@ -63,12 +56,11 @@ const Begin = Type.Object(
     inputSchema: text(65_536),
     outputSchema: text(65_536),
     metadata: text(65_536),
-    files: Type.Array(PartFileRequest, { minItems: 1, maxItems: filesMax }),
+    files: Type.Array(PartFileRequest, { minItems: 1, maxItems: archiveLimits.filesMax }),
   },
   { additionalProperties: false },
 );
 const Params = Type.Object({ id: Uuid });
-const Place = Type.Object({ part: Type.Integer({ minimum: 0 }) });
 
 /** Uploads in parts: begin, send the parts straight to the object store, complete. */
 export function partUploadRoutes(options: {
@@ -80,28 +72,22 @@ export function partUploadRoutes(options: {
   const read = { scope: 'models:read' } as const;
   const write = { scope: 'models:write' } as const;
 
-  async function addressPage(row: PartUploadRow, from: number) {
-    const items = await partUploads.addresses(row, from, from + ADDRESSES_MAX);
-    const total = row.files.reduce((sum, { partDigests }) => sum + partDigests.length, 0);
-    const end = from + items.length;
-    return { items, nextCursor: end < total ? encodeCursor({ part: end }) : null };
-  }
-
   return async function registerPartUploadRoutes(app) {
     app.post(
       '/v1/uploads',
       {
         config: write,
-        bodyLimit: BODY_BYTES_MAX,
+        bodyLimit: BEGIN_BODY_BYTES_MAX,
         schema: { operationId: 'beginUpload', tags, body: Begin, response: { 201: Begun } },
       },
       async (request, reply) => {
         const { files, ...fields } = request.body;
         const by = { ...request.principal, requestId: request.id };
         const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-        const row = await partUploads.create(given as Record<string, string>, files, by);
+        const row = await partUploads.begin(given as Record<string, string>, files, by);
         void reply.code(201).header('location', `/v1/uploads/${row.id}`);
-        return { ...toView(row), parts: await addressPage(row, 0) };
+        const parts = await addressPage(row, 0, (from, to) => partUploads.addresses(row, from, to, true));
+        return { ...toView(row), parts };
       },
     );
 
@@ -144,12 +130,13 @@ export function partUploadRoutes(options: {
           tags,
           params: Params,
           querystring: Type.Object({ cursor: pageQuery.cursor }, { additionalProperties: false }),
-          response: { 200: Addresses },
+          response: { 200: PartAddresses },
         },
       },
       async ({ principal, params, query }) => {
         const row = await partUploads.find(principal.tenant, params.id);
-        return addressPage(row, decodeCursor(Place, query.cursor)?.part ?? 0);
+        const first = decodeCursor(PartPlace, query.cursor)?.part ?? 0;
+        return await addressPage(row, first, (from, to) => partUploads.addresses(row, from, to));
       },
     );
 
@@ -168,7 +155,12 @@ export function partUploadRoutes(options: {
         const { principal, params } = request;
         const isAsync = prefersAsync(request.headers.prefer);
         const by = { ...principal, requestId: request.id };
-        const row = await partUploads.complete(principal.tenant, params.id, by, isAsync ? 0 : WAIT_MS);
+        const row = await partUploads.complete(
+          principal.tenant,
+          params.id,
+          by,
+          isAsync ? 0 : COMPLETE_WAIT_MS,
+        );
         if (isAsync) void reply.header('preference-applied', 'respond-async');
         const { modelId = '', version = '' } = row.fields;
         if (row.modelVersionId === null) {
@@ -206,12 +198,7 @@ function toView(row: PartUploadRow) {
     modelId: row.fields.modelId ?? '',
     version: row.fields.version ?? '',
     state: row.state,
-    files: row.files.map(({ name, sizeBytes, sha256, partDigests }) => ({
-      name,
-      sizeBytes,
-      sha256,
-      parts: partDigests.length,
-    })),
+    files: toFileViews(row.files),
     modelVersionId: row.modelVersionId,
     importId: row.importId,
     error: row.error,

@@ -1,9 +1,8 @@
 import type { ConsumerDeps, MessageInfo, Outbox, Pull } from '@millrace/bus';
-import { startConsumer } from '@millrace/bus';
+import { ownerOf, startConsumer } from '@millrace/bus';
 import type { EventData, WireError } from '@millrace/contracts';
 import { isAppError, ModelVersionRejected, PipelineRegistrationRequested } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
-import { PLATFORM_TENANT } from '@millrace/service-kit';
 import type { Storage } from '@millrace/storage';
 import { preparePipelinePackage } from './pipeline-package.ts';
 import type { ReadyRegistration, RegistrationService } from './registration.service.ts';
@@ -34,7 +33,7 @@ export function startRegistrationConsumer(deps: RegistrationConsumerDeps): Pull 
 
 async function prepare(deps: RegistrationConsumerDeps, data: Request, info: MessageInfo): Promise<Prepared> {
   try {
-    return { ready: await preparePipelinePackage(deps.storage, deps.key, data, tenantOf(info)) };
+    return { ready: await preparePipelinePackage(deps.storage, deps.key, data, ownerOf(info)) };
   } catch (error) {
     return { refused: refusal(error, info.delivery) };
   }
@@ -75,11 +74,9 @@ async function reject(
       where: 'registration',
       error,
     },
-    { tenant: tenantOf(info) },
+    { tenant: ownerOf(info) },
   );
 }
-
-const tenantOf = ({ tenant = PLATFORM_TENANT }: MessageInfo): string => tenant;
 
 /** The final answer for an error; rethrows one that another delivery may cure. */
 export function refusal(error: unknown, delivery: number): WireError {

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { AppError, newId } from '@millrace/contracts';
+import { AppError, isAppError, newId } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { Storage, UploadedPart } from '@millrace/storage';
 import type { WorkLimit } from '../uploads/work-limit.ts';
@@ -132,11 +132,17 @@ export function createArtifactService(deps: {
       if (head === null)
         throw new AppError('storage_unavailable', 'The object store lost the upload; send it again.');
       const isTooLarge = head.sizeBytes > bytesMax;
-      await database.transaction(async (tx) => {
-        await artifacts.removeUpload(tx, uploadId);
-        if (!isTooLarge)
-          await artifacts.put(tx, { tenant, path, objectKey, sizeBytes: head.sizeBytes, sha256: null });
-      });
+      try {
+        await database.transaction(async (tx) => {
+          await artifacts.removeUpload(tx, uploadId);
+          if (!isTooLarge)
+            await artifacts.put(tx, { tenant, path, objectKey, sizeBytes: head.sizeBytes, sha256: null });
+        });
+      } catch (error) {
+        // refused for good: its parts are one object now, which was announced and so is swept
+        if (isAppError(error) && !error.retryable) await artifacts.removeUpload(db, uploadId);
+        throw error;
+      }
       if (isTooLarge)
         throw new AppError('payload_too_large', `The file is over the bound of ${bytesMax} bytes.`, {
           details: { limitBytes: bytesMax },

@@ -2,13 +2,14 @@ import type { Executor } from '@millrace/database';
 import type { SQL } from 'drizzle-orm';
 import { sql } from 'drizzle-orm';
 import type { RunRepository } from './run.repository.ts';
-import type { RunRow, RunTables } from './run.table.ts';
+import type { RunTables } from './run.table.ts';
 import type { RunCondition, RunOrder } from './run-search.ts';
 
 /** A condition that fits so many runs is answered by its index first; one that fits more is checked run by run. */
 const NARROW_MAX = 20_000;
 
-type RunPage = { run: RunRow; key: (string | null)[] }[];
+/** Ids of runs, and their keys as JSON. */
+type RunPage = { id: string; key: string }[];
 
 /**
  * Finds a page of runs by one of three ways, since the planner cannot know how many runs a metric's range holds:
@@ -57,10 +58,12 @@ export async function findRunPage(
       terms: terms
         .slice(1)
         .map((term, index) => (index === 0 ? { ...term, isFromAscendingIndex: true } : term)),
+      // with the rank, by which the next page knows that it goes on here
+      keyTerms: terms,
       after: after?.slice(1),
       limit,
     });
-    if (walked.length === limit) return walked.map(({ run, key }) => ({ run, key: ['0', ...key] }));
+    if (walked.length === limit) return walked;
   }
   return await runs.search(db, { from: sql`${tables.runs} ${joined}`, where: all, terms, after, limit });
 }

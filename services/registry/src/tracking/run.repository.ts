@@ -2,11 +2,11 @@ import type { Executor } from '@millrace/database';
 import type { SQL } from 'drizzle-orm';
 import { and, asc, eq, inArray, sql } from 'drizzle-orm';
 import type { OrderTerm } from '../mlflow/keyset.ts';
-import { afterSql, orderSql, rowKeySql } from '../mlflow/keyset.ts';
+import { afterSql, orderSql, rowKeyJsonSql, rowKeySql } from '../mlflow/keyset.ts';
 import type { ExperimentTables } from './experiment.table.ts';
 import type { Pair } from './log-writer.ts';
 import type { RunRow, RunTables } from './run.table.ts';
-import { readRunParts } from './run-parts.ts';
+import { readRunsJson } from './run-json.ts';
 
 type Tables = RunTables & Pick<ExperimentTables, 'experiments'>;
 type DatasetRow = RunTables['runDatasets']['$inferSelect'];
@@ -94,7 +94,8 @@ export function createRunRepository(tables: Tables) {
         .onConflictDoNothing(),
 
     /** Everything that these runs hold, in their order. */
-    parts: (db: Executor, ids: readonly string[]) => readRunParts(db, tables, ids),
+    json: (db: Executor, ids: readonly string[], defaults: readonly number[]) =>
+      readRunsJson(db, tables, ids, defaults),
 
     /** The entries of a metric in MLflow's order: by timestamp, step and value. */
     async history(
@@ -171,27 +172,26 @@ export function createRunRepository(tables: Tables) {
       return rows[0]?.count ?? 0;
     },
 
-    /** Runs that fit, in the order of the terms, with their keys for the page after. */
+    /** Runs that fit, in the order of the terms, with their keys (JSON, of `keyTerms`) for the page after. */
     async search(
       db: Executor,
       search: {
         from: SQL;
         where: readonly SQL[];
         terms: readonly OrderTerm[];
+        keyTerms?: readonly OrderTerm[];
         after?: readonly (string | null)[] | undefined;
         limit: number;
       },
-    ): Promise<{ run: RunRow; key: (string | null)[] }[]> {
-      const { from, where, terms, after, limit } = search;
+    ): Promise<{ id: string; key: string }[]> {
+      const { from, where, terms, keyTerms = terms, after, limit } = search;
       const all = after === undefined ? where : [...where, afterSql(terms, after)];
-      const { rows } = await db.execute<Record<string, unknown> & { key: (string | null)[] }>(sql`
-        select ${runs.id}, ${runs.tenant}, ${runs.experimentId}::float8, ${runs.name}, ${runs.userId}, ${runs.status},
-          ${runs.startMs}::float8, ${runs.endMs}::float8, ${runs.lifecycleStage}, ${runs.artifactUri},
-          ${rowKeySql(terms)} as key
+      const { rows } = await db.execute<{ id: string; key: string }>(sql`
+        select ${runs.id}, ${rowKeyJsonSql(keyTerms)} as key
         from ${from}
         where ${sql.join([...all], sql` and `)}
         order by ${orderSql(terms)} limit ${limit}`);
-      return rows.map((row) => ({ run: toRun(row), key: row.key }));
+      return rows;
     },
   };
 }
@@ -202,19 +202,4 @@ function historyOrder({ runMetrics }: RunTables): OrderTerm[] {
     { expression: sql`${runMetrics.step}`, isAscending: true, type: 'bigint' },
     { expression: sql`${runMetrics.value}`, isAscending: true, type: 'double precision' },
   ];
-}
-
-function toRun(row: Record<string, unknown>): RunRow {
-  return {
-    id: row.id as string,
-    tenant: row.tenant as string,
-    experimentId: row.experiment_id as number,
-    name: row.name as string,
-    userId: row.user_id as string,
-    status: row.status as RunRow['status'],
-    startMs: row.start_ms as number,
-    endMs: row.end_ms as number | null,
-    lifecycleStage: row.lifecycle_stage as RunRow['lifecycleStage'],
-    artifactUri: row.artifact_uri as string,
-  };
 }

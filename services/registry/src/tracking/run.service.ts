@@ -21,7 +21,7 @@ import {
 import type { FoundRun, RunRepository } from './run.repository.ts';
 import type { RunRow, RunStatus, RunTables } from './run.table.ts';
 import type { MetricView, RunInfoView } from './run.view.ts';
-import { metricView, runInfoView, runJson } from './run.view.ts';
+import { metricView, runInfoView } from './run.view.ts';
 import { randomRunName } from './run-name.ts';
 import { findRunPage } from './run-page.ts';
 import { anyOf, runConditions, runOrder } from './run-search.ts';
@@ -81,25 +81,15 @@ export function createRunService(deps: {
     await runs.update(db, id, { lifecycleStage });
   }
 
-  const jsonOf = async (found: readonly FoundRun[]): Promise<string[]> => {
-    if (found.length === 0) return [];
-    const parts = await runs.parts(
-      db,
-      found.map(({ id }) => id),
-    );
-    return found.flatMap((run, index) => {
-      const held = parts[index];
-      return held === undefined ? [] : [runJson(run, held)];
-    });
-  };
+  const jsonOf = ({ id, experimentId, isInDefault }: FoundRun): Promise<string> =>
+    runs.json(db, [id], isInDefault ? [experimentId] : []);
 
   return {
     find,
     findActive,
     /** A run with all it holds, as JSON. */
     async get(tenant: string, runId: string): Promise<string> {
-      const [json = ''] = await jsonOf([await find(tenant, runId)]);
-      return json;
+      return await jsonOf(await find(tenant, runId));
     },
 
     /** Gives the run as JSON. */
@@ -135,8 +125,7 @@ export function createRunService(deps: {
           [...tags].map(([key, value]) => ({ key, value })),
         );
       });
-      const [json = ''] = await jsonOf([{ ...row, isInDefault: experiment.isDefault }]);
-      return json;
+      return await jsonOf({ ...row, isInDefault: experiment.isDefault });
     },
 
     async update(
@@ -193,13 +182,16 @@ export function createRunService(deps: {
       });
       const page = rows.slice(0, maxResults);
       const next = rows.length > maxResults ? page.at(-1)?.key : undefined;
-      const defaults = new Set(found.filter(({ isDefault }) => isDefault).map(({ id }) => id));
-      const shown = await jsonOf(
-        page.map(({ run }) => ({ ...run, isInDefault: defaults.has(run.experimentId) })),
+      const shown = await runs.json(
+        db,
+        page.map(({ id }) => id),
+        found.filter(({ isDefault }) => isDefault).map(({ id }) => id),
       );
       const token =
-        next === undefined ? '' : `,"next_page_token":${JSON.stringify(encodePageToken(next, query))}`;
-      return `{"runs":[${shown.join(',')}]${token}}`;
+        next === undefined
+          ? ''
+          : `,"next_page_token":${JSON.stringify(encodePageToken(JSON.parse(next) as (string | null)[], query))}`;
+      return `{"runs":[${shown}]${token}}`;
     },
 
     async history(

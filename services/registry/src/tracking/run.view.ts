@@ -2,7 +2,6 @@ import { doubleJson } from '../mlflow/proto-json.ts';
 import type { MetricEntry } from './log-writer.ts';
 import { runIdOf } from './names.ts';
 import type { FoundRun } from './run.repository.ts';
-import type { RunParts } from './run-parts.ts';
 
 /** A metric on the wire. */
 export type MetricView = { key: string; value: number | string; timestamp: number; step: number };
@@ -38,10 +37,4 @@ export function runInfoView(run: FoundRun): RunInfoView {
 
 export function metricView({ key, value, timestampMs, step }: MetricEntry): MetricView {
   return { key, value: doubleJson(value), timestamp: timestampMs, step };
-}
-
-/** A run with all it holds, as JSON. */
-export function runJson(run: FoundRun, parts: RunParts): string {
-  const { metrics, params, tags } = parts;
-  return `{"info":${JSON.stringify(runInfoView(run))},"data":{"metrics":${metrics},"params":${params},"tags":${tags}},"inputs":{"dataset_inputs":${parts.dataset_inputs},"model_inputs":${parts.model_inputs}},"outputs":{"model_outputs":${parts.model_outputs}}}`;
 }

@@ -25,6 +25,7 @@ import { loggedModelRoutes } from './logged-model.routes.ts';
 import type { LoggedModelService } from './logged-model.service.ts';
 import { createLoggedModelService } from './logged-model.service.ts';
 import type { LoggedModelTables } from './logged-model.table.ts';
+import type { RunRepository } from './run.repository.ts';
 import { createRunRepository } from './run.repository.ts';
 import { runRoutes } from './run.routes.ts';
 import type { RunService } from './run.service.ts';
@@ -54,6 +55,24 @@ export type Tracking = {
   readonly trainingRuns: TrainingRunService;
   stop(): void;
 };
+
+/** MLflow's tracking API, below `/api`. */
+export function trackingRoutes(
+  deps: Pick<Tracking, 'experiments' | 'runs' | 'logs' | 'loggedModels' | 'artifacts'> & {
+    database: Database;
+    runRows: RunRepository;
+  },
+): Tracking['routes'] {
+  return [
+    serverRoutes(),
+    experimentRoutes(deps),
+    runRoutes(deps),
+    logRoutes(deps),
+    inputRoutes(deps),
+    loggedModelRoutes(deps),
+    artifactRoutes(deps),
+  ];
+}
 
 /** Puts MLflow's experiments, runs, logged models and artifacts together. */
 export function createTracking(deps: {
@@ -105,15 +124,7 @@ export function createTracking(deps: {
   }, SWEEP_INTERVAL_MS);
   sweeping.unref();
   return {
-    routes: [
-      serverRoutes(),
-      experimentRoutes({ experiments }),
-      runRoutes({ runs }),
-      logRoutes({ logs }),
-      inputRoutes({ database, runs, runRows, loggedModels }),
-      loggedModelRoutes({ loggedModels }),
-      artifactRoutes({ artifacts, runs }),
-    ],
+    routes: trackingRoutes({ database, experiments, runs, runRows, logs, loggedModels, artifacts }),
     experiments,
     runs,
     logs,

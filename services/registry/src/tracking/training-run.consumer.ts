@@ -1,11 +1,9 @@
 import type { ConsumerDeps, MessageInfo } from '@millrace/bus';
-import { startConsumer } from '@millrace/bus';
+import { ownerOf, startConsumer } from '@millrace/bus';
 import { TrainingJobEvents } from '@millrace/contracts';
 import type { Training, TrainingRunService } from './training-run.service.ts';
 
 const DURABLE = 'registry-training-job';
-/** Whose trainings are that were accepted before facts said so. */
-const TENANT_DEFAULT = 'default';
 
 /** Follows the platform's trainings into their runs. */
 export function startTrainingRunConsumers(deps: ConsumerDeps & { trainingRuns: TrainingRunService }): {
@@ -14,8 +12,8 @@ export function startTrainingRunConsumers(deps: ConsumerDeps & { trainingRuns: T
   const { trainingRuns } = deps;
   const trainingOf = (
     { jobId, spec }: { jobId: string; spec: Record<string, unknown> },
-    { tenant = TENANT_DEFAULT }: MessageInfo,
-  ): Training => ({ jobId, spec, tenant });
+    info: MessageInfo,
+  ): Training => ({ jobId, spec, tenant: ownerOf(info) });
   const pulls = [
     startConsumer(deps, {
       event: TrainingJobEvents.created,

@@ -64,9 +64,9 @@ export function datasetModelRoutes(options: {
         },
         async (request, answer) => {
           const by = { ...request.principal, requestId: request.id };
+          const dataset = await findDataset(by.tenant, request.params.datasetId);
           // whatever is refused half way leaves bytes on the connection that nobody reads
           void answer.header('connection', 'close');
-          const dataset = await findDataset(by.tenant, request.params.datasetId);
           const form = await readUploadForm(request.raw, FIELDS, { filesBytesMax, filesMax: 2 }, PARTS);
           try {
             const model = form.fields.get('modelId') ?? dataset.name;

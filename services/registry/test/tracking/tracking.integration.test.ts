@@ -68,6 +68,34 @@ describe('what is logged', () => {
     expect(other).toMatchObject({ status: 400, body: { error_code: 'INVALID_PARAMETER_VALUE' } });
   });
 
+  test('a history is thinned out over several runs at once, and keeps the first and the last step', async () => {
+    const [a, b] = [await newRun(), await newRun()];
+    const metrics = Array.from({ length: 100 }, (_, step) => ({
+      ...{ key: 'loss', value: step / 4, timestamp: 1_000 + step, step },
+    }));
+    await post('runs/log-batch', { run_id: a, metrics });
+    await post('runs/log-batch', { run_id: b, metrics: metrics.slice(0, 3) });
+    type Sample = { run_id: string; key: string; value: number; timestamp: number; step: number };
+    const sampled = async (query: string) => {
+      const path = `metrics/get-history-bulk-interval?run_ids=${a}&run_ids=${b}&metric_key=loss${query}`;
+      return (await call('GET', path)).body.metrics as Sample[];
+    };
+    const of = (all: Sample[], runId: string) => all.filter(({ run_id }) => run_id === runId);
+    const thin = await sampled('&max_results=10');
+    const steps = of(thin, a).map(({ step }) => step);
+    expect([steps[0], steps.at(-1)]).toEqual([0, 99]);
+    expect(steps).toEqual(steps.toSorted((x, y) => x - y));
+    expect(steps.length).toBeGreaterThanOrEqual(10);
+    expect(steps.length).toBeLessThanOrEqual(12);
+    expect(of(thin, b)).toEqual(metrics.slice(0, 3).map((metric) => ({ ...metric, run_id: b })));
+    const part = of(await sampled('&start_step=20&end_step=29'), a);
+    expect(part.map(({ step }) => step)).toEqual(Array.from({ length: 10 }, (_, index) => 20 + index));
+    expect(await call('GET', `metrics/get-history-bulk-interval?run_ids=${a}`)).toMatchObject({
+      status: 400,
+      body: { error_code: 'INVALID_PARAMETER_VALUE' },
+    });
+  });
+
   test('NaN and the infinities come back as they were, and all 64 bits of a number', async () => {
     const runId = await newRun();
     const values = {
@@ -164,7 +192,46 @@ describe('what is logged', () => {
   });
 });
 
+test('tags of experiments are taken back, once', async () => {
+  const { body } = await post('experiments/create', { name: 'tagged', tags: [{ key: 'team', value: 'a' }] });
+  const experiment = { experiment_id: body.experiment_id };
+  const tags = async () => {
+    const { body: found } = await call('GET', `experiments/get?experiment_id=${String(body.experiment_id)}`);
+    return (found.experiment as { tags?: { key: string }[] }).tags?.map(({ key }) => key) ?? [];
+  };
+  await post('experiments/set-experiment-tag', { ...experiment, key: 'kept', value: 'b' });
+  expect((await tags()).toSorted()).toEqual(['kept', 'team']);
+  expect((await post('experiments/delete-experiment-tag', { ...experiment, key: 'team' })).status).toBe(200);
+  expect(await tags()).toEqual(['kept']);
+  expect(await post('experiments/delete-experiment-tag', { ...experiment, key: 'team' })).toMatchObject({
+    status: 404,
+    body: { error_code: 'RESOURCE_DOES_NOT_EXIST' },
+  });
+});
+
+test('tags of registered models are taken back', async () => {
+  await post('registered-models/create', { name: 'tagged', tags: [{ key: 'team', value: 'a' }] });
+  await post('registered-models/set-tag', { name: 'tagged', key: 'kept', value: 'b' });
+  const tags = async () => {
+    const { body } = await call('GET', 'registered-models/get?name=tagged');
+    return (body.registered_model as { tags: { key: string; value: string }[] }).tags;
+  };
+  const remove = () => call('DELETE', 'registered-models/delete-tag', { name: 'tagged', key: 'team' });
+  expect((await remove()).status).toBe(200);
+  expect(await tags()).toEqual([{ key: 'kept', value: 'b' }]);
+  // MLflow's store passes over what is not there
+  expect((await remove()).status).toBe(200);
+});
+
 describe('the shape of answers', () => {
+  test('clients learn without a key how files are sent', async () => {
+    const response = await fetch(`${stack.registry.origin}/api/3.0/mlflow/server-info`);
+    expect([response.status, await response.json()]).toEqual([
+      200,
+      expect.objectContaining({ multipart_uploads_enabled: false, workspaces_enabled: false }),
+    ]);
+  });
+
   test("unknown endpoints, wrong bodies and missing runs are told in MLflow's words", async () => {
     expect(await post('traces/search', {})).toMatchObject({
       status: 404,
@@ -197,6 +264,28 @@ describe('the shape of answers', () => {
 });
 
 describe('pages', () => {
+  test('a run is the same whether it is asked for, found or changed, whatever its texts hold', async () => {
+    const { body } = await post('experiments/create', { name: 'alike "quoted"' });
+    const name = 'tab\t "quoted" \\ größe ✓ \u2028 \u001f';
+    for (const experimentId of ['0', body.experiment_id as string]) {
+      const runId = await newRun(experimentId, name);
+      await post('runs/log-parameter', { run_id: runId, key: 'p', value: name });
+      const search = { experiment_ids: [experimentId], filter: `attributes.run_id = '${runId}'` };
+      const found = async () => ((await post('runs/search', search)).body.runs as Run[])[0];
+      const open = await getRun(runId);
+      expect(open.info).toMatchObject({ experiment_id: experimentId, run_name: name, status: 'RUNNING' });
+      expect(open.info).not.toHaveProperty('end_time');
+      expect(open.data.params).toEqual([{ key: 'p', value: name }]);
+      expect(await found()).toEqual(open);
+      const end = { run_id: runId, status: 'FINISHED', end_time: 1_800_000_000_000 };
+      const { body: changed } = await post('runs/update', end);
+      const ended = await getRun(runId);
+      expect(ended.info).toEqual(changed.run_info);
+      expect(ended.info).toMatchObject({ end_time: end.end_time, status: 'FINISHED' });
+      expect(await found()).toEqual(ended);
+    }
+  });
+
   test('pages of runs join without gap or double, whatever the order', async () => {
     const { body } = await post('experiments/create', { name: 'pages' });
     const experimentId = body.experiment_id as string;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Bus } from '@millrace/bus';
 import { callRpc } from '@millrace/bus';
 import type { LoadVersionReply, ServedTensor } from '@millrace/contracts';
-import { resolveVersionMethod } from '@millrace/contracts';
+import { AppError, resolveVersionMethod } from '@millrace/contracts';
 import type { Auth, Logger, Metrics } from '@millrace/service-kit';
 import { listenHttp } from '@millrace/service-kit';
 import { buildApp } from './app.ts';
@@ -15,7 +15,6 @@ import type { InferenceConfig } from './config.ts';
 import type { EngineOptions } from './engine/served-model.ts';
 import { startEngine } from './engine/start-engine.ts';
 import type { GrpcListener } from './grpc/start-grpc.ts';
-import { startGrpc } from './grpc/start-grpc.ts';
 import { createModelStore } from './models/model-store.ts';
 import { servedNameOf } from './models/served-name.ts';
 import type { ServingReport } from './models/serving-report.ts';
@@ -61,6 +60,8 @@ export type FrontOptions = {
   cache: PackageCache;
   /** Batch jobs, which the process with the database keeps. */
   batch: BatchService;
+  /** Whether the service around this front is there; it is when absent. */
+  isStarted?: () => boolean;
   /** Where figures of a graph come from when this process does not measure itself. */
   probe?: EngineOptions['probe'];
   /** Replaces what this process would say of itself. */
@@ -86,6 +87,12 @@ export type Front = {
   /** Answers what is open, frees the models and sends the telemetry that waits. */
   close(): Promise<void>;
 };
+
+/** The first front answers while the rest of the service starts; who shares out load waits until all is there. */
+function assertStarted(isStarted: FrontOptions['isStarted']): void {
+  if (isStarted?.() === false)
+    throw new AppError('dependency_unavailable', 'The service is starting; try again.');
+}
 
 /** Makes a front; it does not listen yet. */
 export async function createFront(options: FrontOptions): Promise<Front> {
@@ -146,7 +153,7 @@ export async function createFront(options: FrontOptions): Promise<Front> {
     metrics,
     auth: options.auth,
     // serving needs neither Postgres nor S3 once a model is loaded, so their absence does not take it out of rotation
-    readiness: { nats: () => bus.ping() },
+    readiness: { nats: () => bus.ping(), start: async () => assertStarted(options.isStarted) },
     predictions,
     bodyBytesMax,
     outputBytesMax,
@@ -176,6 +183,8 @@ export async function createFront(options: FrontOptions): Promise<Front> {
     remembered: async (model, version) => resolver.remembered(model, version),
     async listen() {
       const { origin, host } = await listenHttp(app, { ...config, logger });
+      // a tenth of the code of a front, which no request over HTTP waits for
+      const { startGrpc } = await import('./grpc/start-grpc.ts');
       grpc = await startGrpc(doors, { host, port: config.grpcPort });
       busDoors = openBusDoors(
         { bus, logger, metrics, predictions, loaded: store.list },

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { serveReferencedDigests, serveRpc, serveTenantRecords, startConsumer } from '@millrace/bus';
+import { ownerOf, serveReferencedDigests, serveRpc, serveTenantRecords, startConsumer } from '@millrace/bus';
 import { loadVersionMethod, ModelVersionRegistered } from '@millrace/contracts';
 import type { Running } from '@millrace/service-kit';
 import {
@@ -8,7 +8,6 @@ import {
   createLogger,
   createMetrics,
   loadConfig,
-  PLATFORM_TENANT,
   startTracing,
 } from '@millrace/service-kit';
 import { createStorage } from '@millrace/storage';
@@ -28,7 +27,13 @@ import { busTables } from './schema.ts';
 const SERVICE = 'inference';
 
 /** What answers requests: this process, or fronts under its supervision. */
-type Serving = Addresses & { load: LoadVersion; runChunk: RunChunk; close(): Promise<void> };
+type Serving = Addresses & {
+  load: LoadVersion;
+  runChunk: RunChunk;
+  /** Where the fronts wait for the rest of the service. */
+  started?(): Promise<void>;
+  close(): Promise<void>;
+};
 
 /**
  * The composition root: configuration, clients, fronts, consumers, shutdown. This process owns the database, the node
@@ -83,7 +88,6 @@ export async function startInference(
         figures,
         batch,
         modelsMax: config.loadedModelsMax,
-        opensAfter: connecting,
       });
     }
     const { createFront } = await import('./front.ts');
@@ -103,8 +107,7 @@ export async function startInference(
       event: ModelVersionRegistered,
       durable: 'inference-model-version-registered',
       prepare: (event) => models.prepare(event),
-      apply: (tx, event, outcome, { tenant = PLATFORM_TENANT }) =>
-        models.announce(tx, event, outcome, { tenant }),
+      apply: (tx, event, outcome, info) => models.announce(tx, event, outcome, { tenant: ownerOf(info) }),
     },
   );
   const batchRunner = await batch.start(serving.runChunk, fronts);
@@ -120,6 +123,7 @@ export async function startInference(
   const rpc = serveRpc(bus, SERVICE, 'load', loadVersionMethod, ({ modelVersionId }) =>
     serving.load(modelVersionId),
   );
+  await serving.started?.();
   return {
     origin: serving.origin,
     grpc: serving.grpc,

@@ -1,6 +1,6 @@
 import type { WireError } from '@millrace/contracts';
-import type { Executor } from '@millrace/database';
-import { and, asc, desc, eq, getTableColumns, gt, inArray, lt, or, sql } from 'drizzle-orm';
+import { behind, type Executor, type ListPlace, newestFirst } from '@millrace/database';
+import { and, asc, eq, getTableColumns, gt, inArray, lt, or, sql } from 'drizzle-orm';
 import type { BatchJobRow, BatchTables, BatchTaskRow } from './batch.table.ts';
 import type { BatchResult, ChunkInput, ChunkResult, SourceHead, TaskKind } from './batch-spec.ts';
 
@@ -60,7 +60,7 @@ export function createBatchRepository({ batchJobs: jobs, batchTasks: tasks }: Ba
     list: (
       db: Executor,
       tenant: string,
-      options: { limit: number; state?: BatchJobRow['state']; after?: { createdAt: Date; id: string } },
+      options: { limit: number; state?: BatchJobRow['state']; after?: ListPlace },
     ) =>
       db
         .select(listed)
@@ -69,15 +69,10 @@ export function createBatchRepository({ batchJobs: jobs, batchTasks: tasks }: Ba
           and(
             eq(jobs.tenant, tenant),
             options.state === undefined ? undefined : eq(jobs.state, options.state),
-            options.after === undefined
-              ? undefined
-              : or(
-                  lt(jobs.createdAt, options.after.createdAt),
-                  and(eq(jobs.createdAt, options.after.createdAt), lt(jobs.id, options.after.id)),
-                ),
+            behind(jobs, options.after),
           ),
         )
-        .orderBy(desc(jobs.createdAt), desc(jobs.id))
+        .orderBy(...newestFirst(jobs))
         .limit(options.limit),
 
     start: (tx: Executor, id: string) =>

@@ -64,8 +64,7 @@ async function handle(request: HostRequest): Promise<LoadReply | RunReply | Meas
   if (request.type === 'load') return load(request);
   if (session === undefined) throw new Error('The host has no model.');
   if (request.type === 'run') return run(request, session);
-  if (request.type === 'measure')
-    return measure(session, () => process.memoryUsage.rss(), request.joinedUlpsMax);
+  if (request.type === 'measure') return measure(session, () => process.memoryUsage.rss(), request.limits);
   await session.close();
   session = undefined;
   scratch = [];

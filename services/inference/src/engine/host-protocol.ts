@@ -11,7 +11,7 @@ import type { GraphFile, SessionOptions } from './runtime-session.ts';
 export type HostRequest =
   | { id: number; type: 'load'; graph: GraphFile; options: SessionOptions }
   | { id: number; type: 'run'; slot: number; inputs: TensorRef[]; outputs?: string[] }
-  | { id: number; type: 'measure'; joinedUlpsMax: number }
+  | { id: number; type: 'measure'; limits: JoinLimits }
   | { id: number; type: 'unload' };
 
 export type HostReply =
@@ -36,6 +36,14 @@ export type RunReply = {
 };
 export type MeasureReply = Measurement;
 
+/** How a model may be joined. */
+export type JoinLimits = {
+  /** How far joined answers may be from single ones (units in the last place). */
+  readonly ulpsMax: number;
+  /** A single row may be run as a pair where that makes answers the same and takes at most this long (ms); 0 never. */
+  readonly pairMsMax: number;
+};
+
 /** What a model costs and whether rows may be joined, found by running it. */
 export type Measurement = {
   /** Shortest run of one row (ms). */
@@ -44,6 +52,8 @@ export type Measurement = {
   batchMs: number | null;
   batchRows: number;
   isBatched: boolean;
+  /** A single row is run as a pair, without which its last bits would differ from those among others. */
+  isPaired: boolean;
   /** Rows of a run whose answers are as near to those alone as asked for, as far as compared; 1 when they are not. */
   rowsJoinedMax: number;
   /** Why rows are joined or not. */

@@ -6,7 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { AppError, appErrorFrom } from '@millrace/contracts';
 import type { Tensor } from '../tensors/tensor.ts';
 import { tensorBytes } from '../tensors/tensor.ts';
-import type { HostReply, HostRequest, LoadReply, Measurement, RunReply } from './host-protocol.ts';
+import type {
+  HostReply,
+  HostRequest,
+  JoinLimits,
+  LoadReply,
+  Measurement,
+  RunReply,
+} from './host-protocol.ts';
 import { machineMs, putTensors, takeTensors } from './host-protocol.ts';
 import type { GraphFile, SessionOptions } from './runtime-session.ts';
 import type { Slot } from './slot-file.ts';
@@ -51,8 +58,7 @@ export type Host = {
   freeSlots(): number;
   isAlive(): boolean;
   load(graph: GraphFile, options: SessionOptions, timeoutMs: number): Promise<LoadReply>;
-  /** `joinedUlpsMax`: how far joined answers may be from single ones, in units in the last place. */
-  measure(timeoutMs: number, joinedUlpsMax: number): Promise<Measurement>;
+  measure(timeoutMs: number, limits: JoinLimits): Promise<Measurement>;
   /** Throws `model_crashed` when the process ends meanwhile, `deadline_exceeded` when it had to be killed. */
   run(inputs: readonly Tensor[], outputs: readonly string[] | undefined, timeoutMs: number): Promise<HostRun>;
   unload(timeoutMs: number): Promise<void>;
@@ -63,7 +69,12 @@ export type Host = {
 };
 
 /** What makes a Node process start sooner; all else of our environment, secrets among it, a model host has no use for. */
-const PASSED_VARIABLES = ['NODE_COMPILE_CACHE', 'NODE_OPTIONS', 'MILLRACE_MODULE_BUNDLE'];
+const PASSED_VARIABLES = [
+  'NODE_COMPILE_CACHE',
+  'NODE_OPTIONS',
+  'MILLRACE_MODULE_BUNDLE',
+  'MILLRACE_SOURCE_BUNDLE',
+];
 /**
  * Model hosts give way to the processes that answer requests: where both want a core, those get three times as much of
  * it and are there at once, so that a model at full load does not hold up the others. An idle core is theirs as ever.
@@ -194,8 +205,7 @@ export async function startHost(timeoutMs: number, memoryBytesMax: number): Prom
     isAlive: () => alive && !isDoomed,
     load: (graph, options, limitMs) =>
       ask<LoadReply>({ type: 'load', graph, options }, 'load the model', limitMs),
-    measure: (limitMs, joinedUlpsMax) =>
-      ask<Measurement>({ type: 'measure', joinedUlpsMax }, 'warm the model up', limitMs),
+    measure: (limitMs, limits) => ask<Measurement>({ type: 'measure', limits }, 'warm the model up', limitMs),
     unload: async (limitMs) => void (await ask({ type: 'unload' }, 'unload', limitMs)),
     async run(inputs, outputs, limitMs) {
       const index = free.pop();

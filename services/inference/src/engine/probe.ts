@@ -1,6 +1,6 @@
 import type { FigureShelf } from './figure-shelf.ts';
 import type { Host } from './host.ts';
-import type { LoadReply, Measurement } from './host-protocol.ts';
+import type { JoinLimits, LoadReply, Measurement } from './host-protocol.ts';
 import type { HostBounds } from './hosted-runner.ts';
 import type { GraphFile } from './runtime-session.ts';
 import type { SpareHosts } from './spare-host.ts';
@@ -32,13 +32,13 @@ const keyOf = ({ sha256, weights = [] }: GraphFile): string =>
  */
 export async function probeInHost(
   graph: GraphFile,
-  options: { spares: SpareHosts; threadsPerHost: number; joinedUlpsMax: number; bounds: HostBounds },
+  options: { spares: SpareHosts; threadsPerHost: number; joining: JoinLimits; bounds: HostBounds },
 ): Promise<Probe & { host: Host }> {
   const { loadMs, outputBytesMax } = options.bounds;
   const host = await options.spares.take();
   try {
     const loaded = await host.load(graph, { threads: options.threadsPerHost, outputBytesMax }, loadMs);
-    const measurement = await host.measure(loadMs, options.joinedUlpsMax);
+    const measurement = await host.measure(loadMs, options.joining);
     const residentBytes = Math.max(0, measurement.residentBytes - host.emptyBytes);
     return { ...loaded, measurement, residentBytes, host };
   } catch (error) {
@@ -66,7 +66,7 @@ export function createSharedProbe(
 
   /** Figures depend on how a graph was run as well. */
   const shelfKeyOf = (graph: GraphFile): string =>
-    [keyOf(graph), options.threadsPerHost, options.joinedUlpsMax].join();
+    [keyOf(graph), options.threadsPerHost, options.joining.ulpsMax, options.joining.pairMsMax].join();
 
   async function probe(graph: GraphFile): Promise<ProbeReply> {
     const shelved = await shelf?.read(shelfKeyOf(graph));

@@ -4,10 +4,11 @@ import type { ModelSignature } from '../tensors/tensor.ts';
 import { hasBatchAxis } from '../tensors/tensor.ts';
 import { createDividedRunner } from './divided-runner.ts';
 import type { Host } from './host.ts';
-import type { Measurement } from './host-protocol.ts';
+import type { JoinLimits, Measurement } from './host-protocol.ts';
 import type { HostBounds } from './hosted-runner.ts';
 import { createHostedRunner } from './hosted-runner.ts';
 import { createInlineRunner } from './inline-runner.ts';
+import { pairedRunner, pairedSession } from './paired-rows.ts';
 import type { Probe, ProbeReply } from './probe.ts';
 import { probeInHost } from './probe.ts';
 import type { QueueLimits, RequestQueue } from './request-queue.ts';
@@ -35,8 +36,7 @@ export type EngineOptions = {
   readonly isInlineAllowed: boolean;
   /** A model that takes longer for a row runs in a host, so that it never holds up the event loop (ms). */
   readonly inlineRunMsMax: number;
-  /** How far the answer to joined rows may be from that to a row alone, in units in the last place. */
-  readonly joinedUlpsMax: number;
+  readonly joining: JoinLimits;
   /** Where figures of a graph come from; without it this process loads it into a spare host itself. */
   readonly probe?: (graph: GraphFile) => Promise<ProbeReply>;
   log(message: string, fields: Record<string, unknown>): void;
@@ -122,8 +122,8 @@ async function place(
   options: EngineOptions,
 ): Promise<{ runner: Runner; reason: string }> {
   const { host, measurement, residentBytes } = probe;
-  const openHosts = (hosts: number, first?: Host): Promise<Runner> =>
-    createHostedRunner({
+  const openHosts = async (hosts: number, first?: Host): Promise<Runner> => {
+    const runner = await createHostedRunner({
       ...(first !== undefined && { first }),
       graph,
       hosts,
@@ -132,12 +132,16 @@ async function place(
       residentBytes,
       log: options.log,
     });
+    return measurement.isPaired ? pairedRunner(runner) : runner;
+  };
   const { isFast, reason } =
     graph.weights === undefined
       ? inlineReason(probe.signature, probe.isUnbounded, measurement, options.inlineRunMsMax)
       : { isFast: false, reason: 'TensorFlow.js is in memory in model hosts only' };
   if (isFast && options.isInlineAllowed) {
-    const session = await openSession(graph, { threads: 1, outputBytesMax: options.bounds.outputBytesMax });
+    const { outputBytesMax } = options.bounds;
+    const opened = await openSession(graph, { threads: 1, outputBytesMax });
+    const session = measurement.isPaired ? pairedSession(opened) : opened;
     if (host !== undefined) {
       await host.unload(options.bounds.loadMs);
       options.spares.giveBack(host);

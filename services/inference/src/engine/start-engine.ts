@@ -8,6 +8,12 @@ const HOSTS_DEFAULT_MAX = 4;
 /** Rows that are joined into one run: more gains nothing in the measurements. */
 const JOINED_ROWS_MAX = 64;
 
+/**
+ * A row alone is run as a pair where only that makes it the same as among others, up to this time (ms): far over what a
+ * logistic regression takes, so that every process and every start decides alike.
+ */
+const PAIR_MS_MAX = 0.5;
+
 type Log = EngineOptions['log'];
 
 /** Processes of a slow model in each front: half of the cores run it, the others read requests. */
@@ -38,7 +44,7 @@ export function startEngine(config: InferenceConfig, log: Log): EngineOptions {
     threadsPerHost: config.threadsPerHost,
     isInlineAllowed: true,
     inlineRunMsMax: config.inlineRunMsMax,
-    joinedUlpsMax: config.joinedUlpsMax,
+    joining: { ulpsMax: config.joinedUlpsMax, pairMsMax: PAIR_MS_MAX },
     log,
   };
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { EnsemblePlan, PinnedEnsemble, Signature } from '@millrace/ensemble';
 import { planEnsemble } from '@millrace/ensemble';
-import type { Measurement } from '../engine/host-protocol.ts';
+import type { JoinLimits, Measurement } from '../engine/host-protocol.ts';
 import { measure } from '../engine/measure.ts';
 import type { QueueLimits } from '../engine/request-queue.ts';
 import { createRequestQueue } from '../engine/request-queue.ts';
@@ -44,7 +44,7 @@ function withMembers(whole: Measurement, plan: EnsemblePlan, members: Members): 
 export async function openEnsemble(
   description: PinnedEnsemble,
   members: Members,
-  { limits, joinedUlpsMax }: { limits: QueueLimits; joinedUlpsMax: number },
+  { limits, joining }: { limits: QueueLimits; joining: JoinLimits },
 ): Promise<ServedModel> {
   const start = performance.now();
   const plan = planEnsemble(description, (_, index) => (members.get(index) as Member).served.signature);
@@ -56,7 +56,8 @@ export async function openEnsemble(
       (await runPlan(plan, inputs, outputs, askRunners(members))).outputs,
     close: async () => undefined,
   };
-  const whole = await measure(session, () => 0, joinedUlpsMax);
+  // its members run their own rows in pairs where they must
+  const whole = await measure(session, () => 0, { ...joining, pairMsMax: 0 });
   const measurement = withMembers(whole, plan, members);
   const runner = createEnsembleRunner(plan, members);
   const joinedRowsMax = Math.min(limits.joinedRowsMax, measurement.rowsJoinedMax);

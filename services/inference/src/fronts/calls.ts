@@ -42,6 +42,8 @@ export type FrontCalls = ServerCalls & {
   metrics: { params: null; result: MetricsSnapshot };
   /** Opens the shared port; `faults` says what of the configuration is in the way. */
   listen: { params: null; result: Addresses | { faults: string[] } };
+  /** All of the service is there; a front answers before, but is not ready. */
+  started: { params: null; result: null };
   close: { params: null; result: null };
 };
 

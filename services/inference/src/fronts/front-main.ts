@@ -56,6 +56,7 @@ const bus = await connectBus({
 });
 const keys = connectAuth(bus, config, logger);
 
+let isStarted = false;
 const supervisor: Channel<SupervisorCalls> = openChannel<SupervisorCalls, FrontCalls>(
   {
     send: (message) => void process.send?.(message),
@@ -72,6 +73,10 @@ const supervisor: Channel<SupervisorCalls> = openChannel<SupervisorCalls, FrontC
         if (error instanceof ConfigError) return { faults: [...error.faults] };
         throw error;
       }
+    },
+    async started() {
+      isStarted = true;
+      return null;
     },
     async close() {
       await front.close();
@@ -111,6 +116,7 @@ const front = await createFront({
     },
   },
   batch: createBatchFace(supervisor),
+  isStarted: () => isStarted,
   probe: (graph) => supervisor.call('probe', graph, LOAD_TIMEOUT_MS),
   face: createServerFace(supervisor),
   recall: (name, version) => supervisor.call('recall', targetOf(name, version), RECALL_TIMEOUT_MS),

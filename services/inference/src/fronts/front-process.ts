@@ -10,8 +10,17 @@ const FRONT_MAIN = fileURLToPath(new URL('./front-main.ts', import.meta.url));
  * 6.1 to 6.5 ms.
  */
 const FRONT_FLAGS = ['--no-warnings', '--max-semi-space-size=8'];
-/** The allocator otherwise keeps freed memory in an arena for each thread of the runtime and of the collector. */
-const FRONT_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' };
+/**
+ * What the allocator does with freed memory. By itself it keeps an arena for each thread of the runtime and of the
+ * collector, and after the first freed piece of a megabyte takes all such from its heap, which only shrinks from its end:
+ * pieces of a pool that was given back would stay. From 1 MiB on each has pages of its own; the tensors inside a run are
+ * smaller and come from the heap, which is cut when 16 MiB at its end are free.
+ */
+const FRONT_ENVIRONMENT = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 20),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 24),
+};
 
 /** A front's process; nothing that it says before somebody listens is lost. */
 export type FrontProcess = {

@@ -43,8 +43,6 @@ export type SupervisorOptions = {
   batch: Promise<BatchService>;
   /** Versions that a fresh front loads before it opens the port, at most: those loaded last. */
   modelsMax: number;
-  /** The fronts start at once and open the port when this is resolved. */
-  opensAfter: Promise<unknown>;
 };
 
 /** The processes that answer requests, seen as one server. */
@@ -53,6 +51,8 @@ export type Supervisor = Addresses & {
   load(modelVersionId: string): Promise<LoadVersionReply>;
   /** Has the front with the fewest chunks in hand predict one. */
   runChunk: RunChunk;
+  /** To be called once, when the rest of the service is there: the fronts then say that they are ready. */
+  started(): Promise<void>;
   /** Process ids of the fronts. */
   pids(): number[];
   close(): Promise<void>;
@@ -112,6 +112,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
   const names = createNameLog();
   let restarts = 0;
   let isClosing = false;
+  let isStarted = false;
 
   const isPassing = (error: unknown): boolean => isAppError(error) && error.code === 'model_crashed';
 
@@ -230,13 +231,20 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     const front = openFront(started, handlers);
     void front.exited.then(() => onExit(front));
     await front.ready;
-    await options.opensAfter;
     // what is asked of the server from now on is asked of this front too, what was asked before it catches up with
     fronts.add(front);
     await catchUp(front);
     const answer = await front.channel.call('listen', null, START_TIMEOUT_MS);
     if ('faults' in answer) throw new ConfigError(answer.faults);
+    if (isStarted) await tellStarted(front);
     return answer;
+  }
+
+  /** One that ends meanwhile is told when it is started again. */
+  async function tellStarted({ channel }: Front): Promise<void> {
+    await channel.call('started', null, ANSWER_TIMEOUT_MS).catch((error: unknown) => {
+      if (!isPassing(error)) throw error;
+    });
   }
 
   function onExit(front: Front): void {
@@ -280,6 +288,10 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       ...addresses,
       load,
       runChunk,
+      async started() {
+        isStarted = true;
+        await Promise.all([...fronts].map(tellStarted));
+      },
       pids: () => [...fronts].map(({ worker }) => worker.process.pid ?? -1),
       close,
     };

@@ -21,6 +21,7 @@ const reply = (rowMs: number): ProbeReply => ({
     batchMs: null,
     batchRows: 8,
     isBatched: false,
+    isPaired: false,
     rowsJoinedMax: 1,
     batchReason: 'the first dimension of an input or output is not free',
     warmUpMs: 3,

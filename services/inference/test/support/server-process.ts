@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { testInfra } from '@millrace/testing';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -32,7 +33,13 @@ function isFrontOf(pid: number, parent: number): boolean {
 /** Starts it with `fronts` fronts and resolves when all of them listen. */
 export async function startServerProcess(env: NodeJS.ProcessEnv, fronts: number): Promise<ServerProcess> {
   const child = spawn(process.execPath, ['--no-warnings', MAIN], {
-    env: { ...env, MILLRACE_FRONTS: String(fronts), MILLRACE_LOG_LEVEL: 'info' },
+    env: {
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+      ...testInfra().packages,
+      ...env,
+      MILLRACE_FRONTS: String(fronts),
+      MILLRACE_LOG_LEVEL: 'info',
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const pid = child.pid as number;

@@ -31,7 +31,7 @@ export function createTestEngine(changes: Partial<EngineOptions> = {}): TestEngi
     hostsPerModel: 1,
     threadsPerHost: 1,
     isInlineAllowed: true,
-    joinedUlpsMax: 0,
+    joining: { ulpsMax: 0, pairMsMax: 0.5 },
     inlineRunMsMax: 0.15,
     log: () => undefined,
     ...changes,

@@ -53,6 +53,18 @@ function infoOf(message: JsMsg): MessageInfo {
   };
 }
 
+/**
+ * Whose fact it is, for a handler that acts on it. Throws `invalid_request`, so that the message becomes a dead letter,
+ * where its publisher did not say: nothing is done in the name of a tenant that was only guessed.
+ */
+export function ownerOf({ tenant }: Pick<MessageInfo, 'tenant'>): string {
+  if (tenant !== undefined) return tenant;
+  throw new AppError(
+    'invalid_request',
+    `The message does not say whose it is (header ${HEADER.tenant}); publish it with its tenant.`,
+  );
+}
+
 /** Delay before the next delivery: exponential with jitter (ms). */
 export function retryDelayMs(delivery: number): number {
   const base = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(delivery - 1, 12));

@@ -1,7 +1,7 @@
 export type { Bus, BusOptions } from './bus.ts';
 export { connectBus } from './bus.ts';
 export type { ConsumerDefinition, ConsumerDeps, MessageInfo } from './consumer.ts';
-export { retryDelayMs, startConsumer } from './consumer.ts';
+export { ownerOf, retryDelayMs, startConsumer } from './consumer.ts';
 export type { DeadLetter } from './dead-letter.ts';
 export {
   buryMessage,

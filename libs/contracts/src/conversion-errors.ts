@@ -1,6 +1,6 @@
 import type { ErrorKind } from './error-kind.ts';
 
-/** Codes of graphs built from weights, and of quantisation; a part of the one catalogue of errors. */
+/** Codes of graphs built from weights, of quantisation and of models for devices; a part of the one catalogue of errors. */
 export const conversionErrors = {
   invalid_safetensors: {
     status: 422,
@@ -51,5 +51,15 @@ export const conversionErrors = {
     status: 422,
     retryable: false,
     doc: 'The model cannot be quantised in this mode, or decides too differently afterwards; the message says by how much. Choose another mode or a lower bound.',
+  },
+  edge_operator_unsupported: {
+    status: 422,
+    retryable: false,
+    doc: 'An operator of the model has no int8 form in TensorFlow Lite or no kernel in TensorFlow Lite Micro; the message names it. Choose another activation or layer.',
+  },
+  edge_budget_exceeded: {
+    status: 422,
+    retryable: false,
+    doc: 'The model for devices is over the budget of the job in size, arena, latency or lost accuracy; the message says by how much. Make the net smaller or the budget larger.',
   },
 } as const satisfies Record<string, ErrorKind>;

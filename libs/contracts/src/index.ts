@@ -7,6 +7,14 @@ export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
 export { defineEvent } from './events/define-event.ts';
 export { HistoryAdvanced, ModelVersionRefused } from './events/history.ts';
+export {
+  ApiKeyCreated,
+  ApiKeyRevoked,
+  PrincipalChanged,
+  PrincipalCreated,
+  TenantChanged,
+  TenantCreated,
+} from './events/identity.ts';
 export { Prediction, PredictionBatch, TensorSummary } from './events/inference.ts';
 export type { JobEvents } from './events/job.ts';
 export { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './events/job.ts';

@@ -1,6 +1,7 @@
 export { apiKeyId, apiKeySha256, createApiKey } from './auth/api-key.ts';
 export type { Auth, AuthMode, Credentials } from './auth/auth.ts';
 export { createAuth, localPrincipal } from './auth/auth.ts';
+export { connectAuth } from './auth/connect-auth.ts';
 export type { IssuerKey } from './auth/identities.ts';
 export {
   CLOCK_SKEW_SECONDS_MAX,
@@ -77,7 +78,7 @@ export {
   toPage,
 } from './page.ts';
 export type { Platform, PlatformOptions, Servers, ServersOptions } from './platform.ts';
-export { connectAuth, connectPlatform, connectServers } from './platform.ts';
+export { connectPlatform, connectServers } from './platform.ts';
 export type { Running } from './run-service.ts';
 export { exitOnConfigError, runService } from './run-service.ts';
 export type { Series } from './series.ts';

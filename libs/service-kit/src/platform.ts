@@ -1,17 +1,11 @@
-import { readFileSync } from 'node:fs';
 import type { Bus, BusTables, Outbox, OutboxRelay } from '@millrace/bus';
 import { connectBus, createOutbox, createOutboxRelay, ensureStreams } from '@millrace/bus';
 import type { Database } from '@millrace/database';
 import { createDatabase, migrate } from '@millrace/database';
 import type { Auth, AuthMode } from './auth/auth.ts';
-import { createAuth } from './auth/auth.ts';
-import { createKeySetClient, KEY_SET_CHANGED_SUBJECT, KEY_SET_SUBJECT } from './auth/key-set-client.ts';
+import { connectAuth } from './auth/connect-auth.ts';
 import type { ReadinessChecks } from './http/health.ts';
 import type { Logger } from './logger.ts';
-
-const KEY_SET_TIMEOUT_MS = 2_000;
-/** As long as the gateway may take to fetch the keys of an identity provider, and a little more. */
-const KEY_SET_SEEK_TIMEOUT_MS = 5_000;
 
 /** Where a service keeps its rows and finds its servers. */
 export type ServersOptions = {
@@ -72,24 +66,6 @@ export async function connectServers(options: ServersOptions): Promise<Servers> 
       await database.close();
     },
   };
-}
-
-/** Checks of API keys by the key set that the gateway publishes; asks for it over the bus and hears of changes. */
-export function connectAuth(
-  bus: Bus,
-  config: { readonly authMode: AuthMode; readonly authPublicKeyFile: string },
-  logger: Logger,
-): { auth: Auth; close(): void } {
-  const keySet = createKeySetClient({
-    publicKeyPem: readFileSync(config.authPublicKeyFile, 'utf8'),
-    fetch: async (question) => {
-      const timeout = question.seek === undefined ? KEY_SET_TIMEOUT_MS : KEY_SET_SEEK_TIMEOUT_MS;
-      return (await bus.nc.request(KEY_SET_SUBJECT, JSON.stringify(question), { timeout })).json();
-    },
-    onChanged: (refresh) => bus.nc.subscribe(KEY_SET_CHANGED_SUBJECT, { callback: refresh }),
-    logger,
-  });
-  return { auth: createAuth({ mode: config.authMode, keySet, logger }), close: () => keySet.close() };
 }
 
 /** Migrates, connects and starts the outbox relay. Throws when Postgres or NATS cannot be reached at start. */

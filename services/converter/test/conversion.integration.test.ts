@@ -1,8 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { listDeadLetters } from '@millrace/bus';
 import type { ArtifactRef, JobView } from '@millrace/contracts';
-import { newId, PipelineCancelled, PipelineConversionRequested } from '@millrace/contracts';
+import {
+  ConversionJobEvents,
+  newId,
+  PipelineCancelled,
+  PipelineConversionRequested,
+} from '@millrace/contracts';
 import { createDatabase } from '@millrace/database';
 import { sha256Hex } from '@millrace/integrity';
+import { blobKey } from '@millrace/storage';
 import { eventually } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
 import type { ConverterStack } from './support/converter-stack.ts';
@@ -18,10 +25,16 @@ beforeAll(async () => {
 
 afterAll(() => stack?.stop());
 
-async function publish(subject: string, pipelineId: string, data: unknown): Promise<void> {
+async function publish(
+  subject: string,
+  pipelineId: string,
+  data: unknown,
+  tenant = 'default',
+): Promise<void> {
   const values = headers();
   values.set('ce-id', newId());
   values.set('ce-subject', pipelineId);
+  if (tenant !== '') values.set('millrace-tenant', tenant);
   await bus.js.publish(subject, JSON.stringify(data), { headers: values });
 }
 
@@ -87,6 +100,53 @@ describe('conversions over HTTP', () => {
     expect(done.error?.message).toContain('serving_default');
   }, 60_000);
 
+  test('input that was changed in the object store is not converted, and each refusal is a fact', async () => {
+    type Refusal = { jobId: string; attempt: number; error: { code: string; message: string } };
+    const refusals: { tenant: string | undefined; data: Refusal }[] = [];
+    const facts = bus.nc.subscribe(ConversionJobEvents.verificationFailed.subject, {
+      callback: (_error, message) => {
+        refusals.push({ tenant: message.headers?.get('millrace-tenant'), data: message.json() });
+      },
+    });
+    // of a size and content that no other test stores, so that the worker has to fetch it
+    const text = 'a file that somebody with access to the object store exchanges';
+    const { files } = await source('plain');
+    const note = { path: 'saved_model/assets/note.txt', ...(await storage.putBlob(Buffer.from(text))) };
+    const key = blobKey(note.sha256);
+    await storage.putObject(key, Buffer.from(text.replace('somebody', 'anybody!')));
+    const queued = await post('/v1/conversions', { source: { files: [...files, note] } });
+    const refused = await eventually(
+      () => {
+        const own = refusals.filter(({ data }) => data.jobId === queued.body.id);
+        expect(own.length).toBeGreaterThanOrEqual(2);
+        return own;
+      },
+      { timeoutMs: JOB_TIMEOUT_MS },
+    );
+    expect(refused[0]).toEqual({
+      tenant: 'default',
+      data: {
+        jobId: queued.body.id,
+        kind: 'convert',
+        attempt: 1,
+        workerId: expect.any(String),
+        spec: expect.objectContaining({ source: expect.anything() }),
+        error: expect.objectContaining({
+          code: 'artifact_corrupt',
+          message: expect.stringContaining(note.sha256),
+        }),
+      },
+    });
+    // what was put right meanwhile is converted by the next attempt
+    await storage.putObject(key, Buffer.from(text));
+    const done = await ended(queued.body.id);
+    expect(done).toMatchObject({ state: 'succeeded' });
+    expect(refusals.map(({ data }) => data.attempt)).toEqual(
+      Array.from({ length: done.attempt - 1 }, (_, index) => index + 1),
+    );
+    facts.unsubscribe();
+  }, 90_000);
+
   test('the same Idempotency-Key is one job', async () => {
     const body = { source: await source('plain'), opset: 15 };
     const key = { 'idempotency-key': 'once' };
@@ -142,6 +202,21 @@ describe('conversions for pipelines', () => {
       if (found === undefined) throw new Error('no job yet');
       return found;
     });
+
+  test('a request that does not say whose it is becomes a dead letter, and no job of anybody', async () => {
+    const [pipelineId, later] = [newId(), newId()];
+    await publish(PipelineConversionRequested.subject, pipelineId, { pipelineId, spec: await spec() }, '');
+    await eventually(async () => {
+      const letters = await listDeadLetters(bus, { limit: 100 });
+      const own = letters.filter(({ payload }) => payload.includes(pipelineId));
+      expect(own).toMatchObject([
+        { code: 'invalid_request', consumer: 'converter-pipeline-conversion-requested', deliveries: 1 },
+      ]);
+    });
+    await publish(PipelineConversionRequested.subject, later, { pipelineId: later, spec: await spec() });
+    await jobOf(later);
+    expect(await jobsOf(pipelineId)).toEqual([]);
+  });
 
   test('a request that comes twice is one job', async () => {
     const [pipelineId, later] = [newId(), newId()];

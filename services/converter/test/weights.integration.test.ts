@@ -179,6 +179,7 @@ test('a pipeline has its weights converted', async () => {
   const values = headers();
   values.set('ce-id', newId());
   values.set('ce-subject', pipelineId);
+  values.set('millrace-tenant', 'default');
   const spec = {
     source: ofWeights(),
     format: 'onnx',

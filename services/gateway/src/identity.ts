@@ -1,4 +1,4 @@
-import type { Bus } from '@millrace/bus';
+import type { Bus, Outbox } from '@millrace/bus';
 import type { TenantQuota } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import type { KeySet, KeySetSource, Logger } from '@millrace/service-kit';
@@ -8,6 +8,7 @@ import {
   DISABLED_PRINCIPALS_MAX,
   TENANTS_MAX,
 } from '@millrace/service-kit';
+import { createIdentityFacts } from './identity-facts.ts';
 import type { KeyService } from './keys/key.service.ts';
 import { createKeyService } from './keys/key.service.ts';
 import { startKeySetPublisher } from './keys/key-set.publisher.ts';
@@ -46,6 +47,7 @@ export type Identity = {
 export type IdentityDeps = {
   database: Database;
   bus: Bus;
+  outbox: Outbox;
   privateKeyPem: string;
   logger: Logger;
   issuers: readonly Issuer[];
@@ -55,10 +57,10 @@ export type IdentityDeps = {
 
 /** Starts the services of keys, principals and tenants with the publisher of the signed key set. */
 export function startIdentity(deps: IdentityDeps): Identity {
-  const { database, bus, privateKeyPem, logger, issuers, seekIntervalMs } = deps;
+  const { database, bus, outbox, privateKeyPem, logger, issuers, seekIntervalMs } = deps;
   const own = createKeySetHolder();
   const onChanged = async (): Promise<void> => await publisher.publish();
-  const changed = { database, onChanged };
+  const changed = { database, facts: createIdentityFacts(outbox), onChanged };
   const keys = createKeyService(changed);
   const principals = createPrincipalService(changed);
   const tenants = createTenantService(changed);

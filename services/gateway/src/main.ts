@@ -42,7 +42,8 @@ await startService({
       config.oidcIssuersFile === undefined
         ? []
         : parseIssuers(readFile(config.oidcIssuersFile, ISSUERS_VARIABLE), ISSUERS_VARIABLE);
-    const identity = startIdentity({ database, bus, privateKeyPem, logger, issuers });
+    const outbox = createOutbox(busTables, 'gateway');
+    const identity = startIdentity({ database, bus, outbox, privateKeyPem, logger, issuers });
     const { keys, principals, tenants, issuerKeys } = identity;
     await issuerKeys.start();
     if (config.bootstrapTokenFile !== undefined) {
@@ -56,7 +57,7 @@ await startService({
     const { webhooks, stop: stopWebhooks } = startWebhooks({
       database,
       bus,
-      outbox: createOutbox(busTables, 'gateway'),
+      outbox,
       privateKeyPem,
       networks: networksOf(config.webhookNetworks),
       logger,

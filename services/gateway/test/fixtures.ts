@@ -81,9 +81,11 @@ export async function startGateway(options: {
   const bus = await connectBus({ url: nats.servicesUrl, name: 'gateway-test', inboxPrefix, logger });
   await ensureStreams(bus);
   const pair = generateKeyPair();
+  const outbox = createOutbox(busTables, 'gateway');
   const identity = startIdentity({
     database,
     bus,
+    outbox,
     privateKeyPem: pair.privateKeyPem,
     logger,
     issuers: options.issuers ?? [],
@@ -103,7 +105,7 @@ export async function startGateway(options: {
   const { webhooks, stop: stopWebhooks } = startWebhooks({
     database,
     bus,
-    outbox: createOutbox(busTables, 'gateway'),
+    outbox,
     privateKeyPem: pair.privateKeyPem,
     networks: parseNetworks(options.webhookNetworks ?? ''),
     logger,

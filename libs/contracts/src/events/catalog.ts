@@ -1,6 +1,14 @@
 import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
 import { HistoryAdvanced, ModelVersionRefused } from './history.ts';
+import {
+  ApiKeyCreated,
+  ApiKeyRevoked,
+  PrincipalChanged,
+  PrincipalCreated,
+  TenantChanged,
+  TenantCreated,
+} from './identity.ts';
 import { ConversionJobEvents, IngestJobEvents, TrainingJobEvents } from './job.ts';
 import { ModelImportAbandoned, ModelImportConversionRequested } from './model-import.ts';
 import {
@@ -49,4 +57,10 @@ export const eventCatalog: readonly EventDefinition[] = [
   RolloutDeleted,
   RolloutRolledBack,
   WebhookDisabled,
+  ApiKeyCreated,
+  ApiKeyRevoked,
+  PrincipalCreated,
+  PrincipalChanged,
+  TenantCreated,
+  TenantChanged,
 ];

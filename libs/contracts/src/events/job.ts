@@ -27,6 +27,14 @@ const failed = Type.Object({
   spec: JsonObject,
   error: WireError,
 });
+const verificationFailed = Type.Object({
+  jobId: Uuid,
+  kind: JobKind,
+  attempt: Type.Integer(),
+  workerId: Type.Union([Type.String(), Type.Null()]),
+  spec: JsonObject,
+  error: WireError,
+});
 const cancelled = Type.Object({ jobId: Uuid, kind: JobKind, spec: JsonObject });
 const retryRequested = Type.Object({ jobId: Uuid });
 
@@ -46,6 +54,11 @@ const facts = <const A extends string>(aggregate: A, what: string) => ({
     name: `${aggregate}.failed`,
     doc: `A ${what} ended without a result.`,
     data: failed,
+  }),
+  verificationFailed: defineEvent({
+    name: `${aggregate}.verification-failed`,
+    doc: `The worker of one ${what} refused bytes that do not have their digest or signature, or are gone.`,
+    data: verificationFailed,
   }),
   cancelled: defineEvent({
     name: `${aggregate}.cancelled`,

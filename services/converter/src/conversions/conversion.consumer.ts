@@ -1,5 +1,5 @@
 import type { ConsumerDeps, Pull } from '@millrace/bus';
-import { startConsumer } from '@millrace/bus';
+import { ownerOf, startConsumer } from '@millrace/bus';
 import {
   isTerminal,
   ModelImportAbandoned,
@@ -9,7 +9,6 @@ import {
 } from '@millrace/contracts';
 import type { Executor } from '@millrace/database';
 import type { JobRow, JobService } from '@millrace/jobs';
-import { PLATFORM_TENANT } from '@millrace/service-kit';
 
 export type ConversionConsumerDeps = ConsumerDeps & {
   jobs: JobService;
@@ -54,7 +53,8 @@ function startRequests(deps: ConversionConsumerDeps): Pull {
   return startConsumer(deps, {
     event: PipelineConversionRequested,
     durable: 'converter-pipeline-conversion-requested',
-    apply: async (tx, data, _prepared, { messageId, tenant = PLATFORM_TENANT }) => {
+    apply: async (tx, data, _prepared, { messageId, ...info }) => {
+      const tenant = ownerOf(info);
       const spec = { ...data.spec, requestId: data.pipelineId };
       const before = await jobOfPipeline(tx, jobs, tenant, data.pipelineId);
       if (before !== undefined && !isTerminal(before.state)) return;
@@ -92,8 +92,8 @@ function startCancellations(deps: ConversionConsumerDeps): Pull {
   return startConsumer(deps, {
     event: PipelineCancelled,
     durable: 'converter-pipeline-cancelled',
-    apply: async (tx, data, _prepared, { tenant = PLATFORM_TENANT }) =>
-      stopJob(tx, deps, await jobOfPipeline(tx, jobs, tenant, data.pipelineId)),
+    apply: async (tx, data, _prepared, info) =>
+      stopJob(tx, deps, await jobOfPipeline(tx, jobs, ownerOf(info), data.pipelineId)),
   });
 }
 

@@ -1,7 +1,6 @@
-import type { Executor } from '@millrace/database';
-import { and, count, desc, eq, getTableColumns, gt, inArray, isNull, or, sql } from 'drizzle-orm';
+import { behind, type Executor, newestFirst } from '@millrace/database';
+import { and, count, eq, getTableColumns, gt, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
-import { isBefore } from '../created-page.ts';
 import type { PrincipalRow } from '../principals/principal.table.ts';
 import { principals } from '../principals/principal.table.ts';
 import { tenants } from '../tenants/tenant.table.ts';
@@ -27,10 +26,19 @@ export function createKeyRepository(db: Executor) {
 
   return {
     /** Makes the principal when it is new; it then has no roles of its own. */
-    async ensurePrincipal(id: string, tenantId: string, createdBy: string): Promise<PrincipalRow> {
-      await db.insert(principals).values({ id, tenantId, createdBy }).onConflictDoNothing();
+    async ensurePrincipal(
+      id: string,
+      tenantId: string,
+      createdBy: string,
+    ): Promise<{ principal: PrincipalRow; isNew: boolean }> {
+      const [made] = await db
+        .insert(principals)
+        .values({ id, tenantId, createdBy })
+        .onConflictDoNothing()
+        .returning();
+      if (made !== undefined) return { principal: made, isNew: true };
       const [row] = await db.select().from(principals).where(eq(principals.id, id));
-      return row as PrincipalRow;
+      return { principal: row as PrincipalRow, isNew: false };
     },
     /** Makes the platform's own tenant and its first admin; both stay as they are when they are there. */
     async ensureAdmin(id: string, tenantId: string): Promise<void> {
@@ -47,16 +55,21 @@ export function createKeyRepository(db: Executor) {
     async insert(key: NewKey): Promise<void> {
       await db.insert(apiKeys).values(key);
     },
-    /** Puts a key whose secret is kept elsewhere; a changed secret replaces the old one and lifts a revocation. */
-    async upsert(key: NewKey): Promise<void> {
-      await db
+    /**
+     * Puts a key whose secret is kept elsewhere; a changed secret replaces the old one and lifts a revocation. False
+     * when it was there already.
+     */
+    async upsert(key: NewKey): Promise<boolean> {
+      const put = await db
         .insert(apiKeys)
         .values(key)
         .onConflictDoUpdate({
           target: apiKeys.id,
           set: { sha256: key.sha256, revokedAt: null, expiresAt: null },
           setWhere: sql`${apiKeys.sha256} <> ${key.sha256}`,
-        });
+        })
+        .returning({ id: apiKeys.id });
+      return put.length > 0;
     },
     async find(id: string): Promise<ApiKeyRow | undefined> {
       const [row] = await rows().where(eq(apiKeys.id, id));
@@ -66,8 +79,8 @@ export function createKeyRepository(db: Executor) {
     async list(page: CreatedPage & { tenant?: string }): Promise<ApiKeyRow[]> {
       const own = page.tenant === undefined ? undefined : eq(principals.tenantId, page.tenant);
       return await rows()
-        .where(and(isBefore(page, apiKeys), own))
-        .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+        .where(and(behind(apiKeys, page.before), own))
+        .orderBy(...newestFirst(apiKeys))
         .limit(page.limit);
     },
     /** Keys that work now: neither they nor their principal nor its tenant are out of use. */
@@ -93,12 +106,12 @@ export function createKeyRepository(db: Executor) {
         .where(and(isActive(), tenant === undefined ? undefined : eq(principals.tenantId, tenant)));
       return row?.keys ?? 0;
     },
-    /** Revokes a key; a revoked one keeps its first time. False when there is none of this id. */
+    /** Revokes a key; a revoked one keeps its first time. False when there is none to revoke. */
     async revoke(id: string): Promise<boolean> {
       const changed = await db
         .update(apiKeys)
-        .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, now())` })
-        .where(eq(apiKeys.id, id))
+        .set({ revokedAt: sql`now()` })
+        .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAt)))
         .returning({ id: apiKeys.id });
       return changed.length > 0;
     },

@@ -15,6 +15,7 @@ import {
 } from '@millrace/service-kit';
 import { sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
+import type { IdentityFacts } from '../identity-facts.ts';
 import type { PrincipalRow } from '../principals/principal.table.ts';
 import { createTenantRepository } from '../tenants/tenant.repository.ts';
 import { canSee, tenantFilter, tenantFor } from '../tenants/tenant-access.ts';
@@ -48,8 +49,12 @@ export type KeyService = {
 };
 
 /** The rules for API keys; each waits for `onChanged`, which makes it count here. */
-export function createKeyService(deps: { database: Database; onChanged: () => Promise<void> }): KeyService {
-  const { database, onChanged } = deps;
+export function createKeyService(deps: {
+  database: Database;
+  facts: IdentityFacts;
+  onChanged: () => Promise<void>;
+}): KeyService {
+  const { database, facts, onChanged } = deps;
   const keys = createKeyRepository(database.db);
   const found = async (id: string, by?: Principal): Promise<ApiKeyRow> => {
     const row = await keys.find(id);
@@ -71,22 +76,23 @@ export function createKeyService(deps: { database: Database; onChanged: () => Pr
           );
         }
         await assertTenantInUse(tx, tenant);
-        const principal = await repository.ensurePrincipal(request.principal, tenant, by.id);
+        const { principal, isNew } = await repository.ensurePrincipal(request.principal, tenant, by.id);
         assertMayHaveKey(principal, tenant);
+        if (isNew) await facts.principalCreated(tx, principal, by.id);
         const given = {
           scopes: [...new Set(request.scopes)] as string[],
           roles: [...new Set(request.roles)] as string[],
         };
         assertMayGrant(effectiveScopes({ ...given, principalRoles: principal.roles }), tenant, by);
+        const expiresAt = request.expiresAt === undefined ? null : new Date(request.expiresAt);
+        const key = { id: made.id, principalId: request.principal, ...given, expiresAt };
         await repository.insert({
-          id: made.id,
+          ...key,
           sha256: made.sha256,
-          principalId: request.principal,
           note: request.note ?? '',
-          ...given,
           createdBy: by.id,
-          expiresAt: request.expiresAt === undefined ? null : new Date(request.expiresAt),
         });
+        await facts.keyCreated(tx, { ...key, tenantId: tenant }, by.id);
       });
       await onChanged();
       return { row: await found(made.id), key: made.key };
@@ -97,8 +103,10 @@ export function createKeyService(deps: { database: Database; onChanged: () => Pr
       return await keys.list({ ...rest, ...(tenant !== undefined && { tenant }) });
     },
     async revoke(id, by) {
-      await found(id, by);
-      await keys.revoke(id);
+      const key = await found(id, by);
+      await database.transaction(async (tx) => {
+        if (await createKeyRepository(tx).revoke(id)) await facts.keyRevoked(tx, key, by.id);
+      });
       await onChanged();
       return await found(id);
     },
@@ -111,7 +119,9 @@ export function createKeyService(deps: { database: Database; onChanged: () => Pr
         await repository.ensureAdmin('admin', PLATFORM_TENANT);
         const note = 'First key of this platform, made by its launcher.';
         const fixed = { id, sha256: apiKeySha256(token), principalId: 'admin', note, createdBy: 'launcher' };
-        await repository.upsert({ ...fixed, scopes: [...scopes] });
+        const isPut = await repository.upsert({ ...fixed, scopes: [...scopes] });
+        const key = { ...fixed, tenantId: PLATFORM_TENANT, scopes: [...scopes], roles: [], expiresAt: null };
+        if (isPut) await facts.keyCreated(tx, key, fixed.createdBy);
       });
       await onChanged();
     },

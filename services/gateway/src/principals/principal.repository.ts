@@ -1,7 +1,6 @@
-import type { Executor } from '@millrace/database';
-import { and, arrayContains, count, desc, eq, isNotNull, isNull, like, ne } from 'drizzle-orm';
+import { behind, type Executor, newestFirst } from '@millrace/database';
+import { and, arrayContains, count, eq, isNotNull, isNull, like, ne } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
-import { isBefore } from '../created-page.ts';
 import type { PrincipalRow } from './principal.table.ts';
 import { principals } from './principal.table.ts';
 
@@ -12,14 +11,10 @@ export function createPrincipalRepository(db: Executor) {
   const tenantIs = (tenant: string | undefined) =>
     tenant === undefined ? undefined : eq(principals.tenantId, tenant);
   return {
-    /** False when there is one of this id. */
-    async insert(principal: typeof principals.$inferInsert): Promise<boolean> {
-      const made = await db
-        .insert(principals)
-        .values(principal)
-        .onConflictDoNothing()
-        .returning({ id: principals.id });
-      return made.length === 1;
+    /** Undefined when there is one of this id. */
+    async insert(principal: typeof principals.$inferInsert): Promise<PrincipalRow | undefined> {
+      const [made] = await db.insert(principals).values(principal).onConflictDoNothing().returning();
+      return made;
     },
     async find(id: string): Promise<PrincipalRow | undefined> {
       const [row] = await db.select().from(principals).where(eq(principals.id, id));
@@ -30,8 +25,8 @@ export function createPrincipalRepository(db: Executor) {
       return await db
         .select()
         .from(principals)
-        .where(and(isBefore(page, principals), tenantIs(page.tenant)))
-        .orderBy(desc(principals.createdAt), desc(principals.id))
+        .where(and(behind(principals, page.before), tenantIs(page.tenant)))
+        .orderBy(...newestFirst(principals))
         .limit(page.limit);
     },
     async countOf(tenant: string): Promise<number> {
@@ -62,8 +57,9 @@ export function createPrincipalRepository(db: Executor) {
         .limit(limit);
       return rows.map(({ id }) => id);
     },
-    async update(id: string, change: PrincipalChange): Promise<void> {
-      await db.update(principals).set(change).where(eq(principals.id, id));
+    async update(id: string, change: PrincipalChange): Promise<PrincipalRow | undefined> {
+      const [row] = await db.update(principals).set(change).where(eq(principals.id, id)).returning();
+      return row;
     },
   };
 }

@@ -5,6 +5,7 @@ import type { Principal, Role } from '@millrace/service-kit';
 import { DISABLED_PRINCIPALS_MAX } from '@millrace/service-kit';
 import { sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
+import type { IdentityFacts } from '../identity-facts.ts';
 import { createTenantRepository } from '../tenants/tenant.repository.ts';
 import { canSee, tenantFilter, tenantFor } from '../tenants/tenant-access.ts';
 import { createPrincipalRepository } from './principal.repository.ts';
@@ -19,8 +20,12 @@ export type PrincipalRequest = { roles?: readonly Role[]; note?: string; disable
 export type PrincipalService = ReturnType<typeof createPrincipalService>;
 
 /** The rules for principals; each waits for `onChanged`, which makes it count here. */
-export function createPrincipalService(deps: { database: Database; onChanged: () => Promise<void> }) {
-  const { database, onChanged } = deps;
+export function createPrincipalService(deps: {
+  database: Database;
+  facts: IdentityFacts;
+  onChanged: () => Promise<void>;
+}) {
+  const { database, facts, onChanged } = deps;
   const principals = createPrincipalRepository(database.db);
 
   async function inTenant<T>(tenant: string, work: (tx: Executor) => Promise<T>): Promise<T> {
@@ -45,11 +50,13 @@ export function createPrincipalService(deps: { database: Database; onChanged: ()
           );
         const { id, note = '' } = request;
         const roles = [...new Set(request.roles)];
-        if (!(await repository.insert({ id, tenantId, roles, note, createdBy: by.id })))
+        const made = await repository.insert({ id, tenantId, roles, note, createdBy: by.id });
+        if (made === undefined)
           throw new AppError(
             'principal_exists',
             `There is a principal '${id}' already; change it with PATCH.`,
           );
+        await facts.principalCreated(tx, made, by.id);
       });
       await onChanged();
       return await this.get(request.id, by);
@@ -85,11 +92,14 @@ export function createPrincipalService(deps: { database: Database; onChanged: ()
             `'${id}' is the last admin of the tenant '${tenantId}'; make another principal admin first.`,
           );
         if (disabled === true) await assertDisablable(repository);
-        await repository.update(id, {
+        const change = {
           ...(note !== undefined && { note }),
           ...(roles !== undefined && { roles: [...new Set(roles)] }),
           ...(disabled !== undefined && { disabledAt: disabled ? (before.disabledAt ?? new Date()) : null }),
-        });
+        };
+        if (Object.keys(change).length === 0) return;
+        const row = await repository.update(id, change);
+        if (row !== undefined) await facts.principalChanged(tx, row, by.id);
       });
       await onChanged();
       return await this.get(id, by);

@@ -1,7 +1,6 @@
-import type { Executor } from '@millrace/database';
-import { and, count, desc, eq } from 'drizzle-orm';
+import { behind, type Executor, newestFirst } from '@millrace/database';
+import { and, count, eq } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
-import { isBefore } from '../created-page.ts';
 import type { TenantRow } from './tenant.table.ts';
 import { tenants } from './tenant.table.ts';
 
@@ -10,14 +9,10 @@ export type TenantChange = Partial<Pick<TenantRow, 'note' | 'limits' | 'disabled
 /** Reads and writes tenants; `db` is the pool or an open transaction. */
 export function createTenantRepository(db: Executor) {
   return {
-    /** False when there is one of this id. */
-    async insert(tenant: typeof tenants.$inferInsert): Promise<boolean> {
-      const made = await db
-        .insert(tenants)
-        .values(tenant)
-        .onConflictDoNothing()
-        .returning({ id: tenants.id });
-      return made.length === 1;
+    /** Undefined when there is one of this id. */
+    async insert(tenant: typeof tenants.$inferInsert): Promise<TenantRow | undefined> {
+      const [made] = await db.insert(tenants).values(tenant).onConflictDoNothing().returning();
+      return made;
     },
     async find(id: string): Promise<TenantRow | undefined> {
       const [row] = await db.select().from(tenants).where(eq(tenants.id, id));
@@ -29,8 +24,8 @@ export function createTenantRepository(db: Executor) {
       return await db
         .select()
         .from(tenants)
-        .where(and(isBefore(page, tenants), own))
-        .orderBy(desc(tenants.createdAt), desc(tenants.id))
+        .where(and(behind(tenants, page.before), own))
+        .orderBy(...newestFirst(tenants))
         .limit(page.limit);
     },
     async all(limit: number): Promise<TenantRow[]> {

@@ -5,6 +5,7 @@ import type { Principal } from '@millrace/service-kit';
 import { PLATFORM_TENANT, TENANTS_MAX } from '@millrace/service-kit';
 import { sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
+import type { IdentityFacts } from '../identity-facts.ts';
 import type { TenantChange } from './tenant.repository.ts';
 import { createTenantRepository } from './tenant.repository.ts';
 import type { TenantLimits, TenantRow } from './tenant.table.ts';
@@ -15,8 +16,12 @@ export type TenantRequest = { note?: string; limits?: TenantLimits; disabled?: b
 export type TenantService = ReturnType<typeof createTenantService>;
 
 /** The rules for tenants; each waits for `onChanged`, which makes it count here. */
-export function createTenantService(deps: { database: Database; onChanged: () => Promise<void> }) {
-  const { database, onChanged } = deps;
+export function createTenantService(deps: {
+  database: Database;
+  facts: IdentityFacts;
+  onChanged: () => Promise<void>;
+}) {
+  const { database, facts, onChanged } = deps;
   const tenants = createTenantRepository(database.db);
   return {
     /** Throws `tenant_exists`, `tenant_forbidden` or `identity_limit_reached`. */
@@ -31,8 +36,10 @@ export function createTenantService(deps: { database: Database; onChanged: () =>
             `There are ${TENANTS_MAX} tenants, as many as the platform holds.`,
           );
         const { id, note = '', limits = {} } = request;
-        if (!(await repository.insert({ id, note, limits, createdBy: by.id })))
+        const made = await repository.insert({ id, note, limits, createdBy: by.id });
+        if (made === undefined)
           throw new AppError('tenant_exists', `There is a tenant '${id}' already; change it with PATCH.`);
+        await facts.tenantCreated(tx, made, by.id);
       });
       await onChanged();
       return await this.get(request.id, by);
@@ -67,7 +74,12 @@ export function createTenantService(deps: { database: Database; onChanged: () =>
         ...(limits !== undefined && { limits }),
         ...(disabled !== undefined && { disabledAt: disabled ? (before.disabledAt ?? new Date()) : null }),
       };
-      if (Object.keys(change).length > 0) await tenants.update(id, change);
+      if (Object.keys(change).length > 0) {
+        await database.transaction(async (tx) => {
+          const row = await createTenantRepository(tx).update(id, change);
+          if (row !== undefined) await facts.tenantChanged(tx, row, by.id);
+        });
+      }
       await onChanged();
       return await this.get(id, by);
     },

@@ -1,7 +1,6 @@
-import type { Executor } from '@millrace/database';
+import { behind, type Executor, newestFirst } from '@millrace/database';
 import { and, count, desc, eq, gte, isNull, lt, lte, sql } from 'drizzle-orm';
 import type { CreatedPage } from '../created-page.ts';
-import { isBefore } from '../created-page.ts';
 import type { DeliveryRow, WebhookRow } from './webhook.table.ts';
 import { webhookDeliveries, webhooks } from './webhook.table.ts';
 
@@ -32,8 +31,8 @@ export function createWebhookRepository(db: Executor) {
       return await db
         .select()
         .from(webhooks)
-        .where(and(isBefore(page, webhooks), eq(webhooks.tenant, page.tenant)))
-        .orderBy(desc(webhooks.createdAt), desc(webhooks.id))
+        .where(and(behind(webhooks, page.before), eq(webhooks.tenant, page.tenant)))
+        .orderBy(...newestFirst(webhooks))
         .limit(page.limit);
     },
     async countOf(tenant: string): Promise<number> {

@@ -1,5 +1,5 @@
-import type { Executor } from '@millrace/database';
-import { and, count, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { behind, type Executor, type ListPlace, newestFirst } from '@millrace/database';
+import { and, count, eq, sql } from 'drizzle-orm';
 import type { PipelineRow, PipelineStage, PipelineState, PipelineTable } from './pipeline.table.ts';
 
 /** Reads and writes of pipelines. */
@@ -81,7 +81,7 @@ export function createPipelineRepository(pipelines: PipelineTable) {
     list: (
       db: Executor,
       tenant: string,
-      options: { limit: number; state?: PipelineState; after?: { createdAt: Date; id: string } },
+      options: { limit: number; state?: PipelineState; after?: ListPlace },
     ) =>
       db
         .select()
@@ -90,15 +90,10 @@ export function createPipelineRepository(pipelines: PipelineTable) {
           and(
             eq(pipelines.tenant, tenant),
             options.state === undefined ? undefined : eq(pipelines.state, options.state),
-            options.after === undefined
-              ? undefined
-              : or(
-                  lt(pipelines.createdAt, options.after.createdAt),
-                  and(eq(pipelines.createdAt, options.after.createdAt), lt(pipelines.id, options.after.id)),
-                ),
+            behind(pipelines, options.after),
           ),
         )
-        .orderBy(desc(pipelines.createdAt), desc(pipelines.id))
+        .orderBy(...newestFirst(pipelines))
         .limit(options.limit),
   };
 }

@@ -23,7 +23,10 @@ export function packageFiles(files: readonly ArtifactRef[]): ArtifactRef[] {
   return [...latest.values()].filter((file) => !BESIDE_PACKAGE.has(file.path));
 }
 
-/** Digests of the graphs that a training tells of, beside that of the ONNX file: a frozen graph or an architecture. */
+/**
+ * Digests of the graphs that a training tells of, beside that of the ONNX file: a frozen graph or an architecture, and
+ * the model for devices if it made one.
+ */
 export function graphDigests(
   meta: Record<string, unknown>,
   converted: readonly ArtifactRef[],
@@ -32,7 +35,8 @@ export function graphDigests(
     'architectureDigest' in meta
       ? { architecture: digestIn(meta, 'architectureDigest') }
       : { frozenGraph: digestIn(meta, 'frozenGraphDigest') };
-  return { ...trained, onnx: fileDigest(converted, 'model.onnx') };
+  const edge = 'tfliteDigest' in meta ? { tflite: digestIn(meta, 'tfliteDigest') } : {};
+  return { ...trained, ...edge, onnx: fileDigest(converted, 'model.onnx') };
 }
 
 /** A digest that a training reports. @throws AppError `training_failed` when it does not */

@@ -7,7 +7,7 @@ import { prepareEnvironments } from './lib/environments.ts';
 import { runJest } from './lib/jest-step.ts';
 import { pythonSteps } from './lib/python-steps.ts';
 import { createReporter } from './lib/reporter.ts';
-import { isInterrupted, runSteps, type StepResult, summarise } from './lib/steps.ts';
+import { isInterrupted, runGroups, type StepResult, summarise } from './lib/steps.ts';
 
 const USAGE = `npm test [-- OPTIONS] [PATH...]
 
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   return withServers(async () => {
     const results = withJest ? await runJest({ passed, withCoverage, isRepeating }) : [];
     if (!withPython || isInterrupted(results)) return results;
-    return [...results, ...(await runSteps(pythonSteps(environments, withCoverage)))];
+    return [...results, ...(await runGroups(pythonSteps(environments, withCoverage)))];
   });
 }
 

@@ -3,7 +3,7 @@ import { type Environment, type EnvironmentName, pythonPath, REPOSITORY_ROOT } f
 import { runScript } from './lib/command-line.ts';
 import { prepareEnvironments } from './lib/environments.ts';
 import { createReporter } from './lib/reporter.ts';
-import { runSteps, type Step, summarise } from './lib/steps.ts';
+import { isInterrupted, runGroups, runSteps, type Step, summarise } from './lib/steps.ts';
 
 const USAGE = `npm run verify [-- --full]
 
@@ -42,9 +42,9 @@ function pyrightStep(
   };
 }
 
-function steps(environments: Environments): Step[] {
+/** What only reads the sources. */
+function readingSteps(environments: Environments): Step[] {
   const ruff = join(environments.get('dev')?.folder ?? '', 'bin', 'ruff');
-  const node = process.execPath;
   return [
     { name: 'format and lint', command: bin('biome'), args: ['check', '.'], closingLine: /^Checked/ },
     { name: 'types', command: bin('tsc'), args: ['--noEmit'] },
@@ -53,6 +53,13 @@ function steps(environments: Environments): Step[] {
     pyrightStep(environments, 'conversion', ['services/conversion-worker/src']),
     pyrightStep(environments, 'analysis', ['services/analysis-worker/src']),
     pyrightStep(environments, 'dev', ['libs/client-py/src']),
+  ];
+}
+
+/** What writes files or needs the machine for itself. */
+function runningSteps(): Step[] {
+  const node = process.execPath;
+  return [
     { name: 'generate', command: node, args: ['scripts/generate.ts'] },
     {
       name: 'generated files',
@@ -83,6 +90,7 @@ await runScript(async () => {
     ['dev', 'training', 'conversion', 'analysis'],
     createReporter(),
   );
-  const results = await runSteps(steps(environments));
-  return summarise('verify', results);
+  const read = await runGroups(readingSteps(environments).map((step) => [step]));
+  const run = isInterrupted(read) ? [] : await runSteps(runningSteps());
+  return summarise('verify', [...read, ...run]);
 });

@@ -35,8 +35,20 @@ function uncalled(path: string): unknown {
   });
 }
 
+/** MLflow's API, which MLflow describes: its routes are built and compiled, and no document shows them. */
+async function mlflowRoutes() {
+  const [{ trackingRoutes }, { registryRoutes }] = await Promise.all([
+    import('../../services/registry/src/tracking/tracking.ts'),
+    import('../../services/registry/src/mlflow-registry/mlflow-registry.ts'),
+  ]);
+  return {
+    tracking: { routes: trackingRoutes(uncalled('tracking') as never) },
+    mlflowRegistry: { routes: registryRoutes(uncalled('registry') as never) },
+  };
+}
+
 /** The app of a service with all its routes, to be described and not called. */
-async function describedApp(service: string): Promise<HttpApp> {
+export async function describedApp(service: string): Promise<HttpApp> {
   const { buildApp } = (await import(`../../services/${service}/src/app.ts`)) as { buildApp: BuildApp };
   const logger = createLogger({ service, level: 'fatal' });
   const known: Record<string, unknown> = {
@@ -47,9 +59,7 @@ async function describedApp(service: string): Promise<HttpApp> {
     bodyBytesMax: 64 * 1024 * 1024,
     ratePerSecond: 1_000,
     version: '0.0.0',
-    // MLflow's API is described by MLflow
-    tracking: { routes: [] },
-    mlflowRegistry: { routes: [] },
+    ...(service === 'registry' && (await mlflowRoutes())),
   };
   const deps = new Proxy(known, {
     get: (target, name) =>

@@ -8,7 +8,7 @@ import {
   createLogger,
   createMetrics,
 } from '@millrace/service-kit';
-import { compileSchemasOf, DESCRIBED_SERVICES } from '../../scripts/generate/openapi.ts';
+import { compileSchemasOf, DESCRIBED_SERVICES, describedApp } from '../../scripts/generate/openapi.ts';
 
 const logger = createLogger({ service: 'test', level: 'silent' });
 
@@ -23,6 +23,32 @@ test.each(DESCRIBED_SERVICES)(
   },
   60_000,
 );
+
+test('the routes for MLflow are among them, which no document shows', async () => {
+  const app = await describedApp('registry');
+  const { paths } = JSON.parse(
+    readFileSync(new URL('../../proto/openapi/registry.json', import.meta.url), 'utf8'),
+  ) as { paths: Record<string, object> };
+  expect(Object.keys(paths).filter((path) => path.startsWith('/api/'))).toEqual([]);
+  const missing = (
+    [
+      ['POST', '/api/2.0/mlflow/runs/search'],
+      ['POST', '/api/2.0/mlflow/runs/log-batch'],
+      ['POST', '/api/2.0/mlflow/runs/log-inputs'],
+      ['POST', '/api/2.0/mlflow/experiments/create'],
+      ['POST', '/api/2.0/mlflow/logged-models'],
+      ['GET', '/api/2.0/mlflow/metrics/get-history'],
+      ['POST', '/api/2.0/mlflow/registered-models/create'],
+      ['GET', '/api/2.0/mlflow/model-versions/search'],
+      ['PUT', '/api/2.0/mlflow-artifacts/artifacts/*'],
+    ] as const
+  ).filter(([method, url]) => !app.hasRoute({ method, url }));
+  expect(missing).toEqual([]);
+  const operations = Object.values(paths).flatMap((item) => Object.keys(item));
+  // theirs are compiled beside those that are described
+  expect(compileSchemas(app)).toBeGreaterThan(operations.length + 50);
+  await app.close();
+}, 60_000);
 
 test.each([
   ['body', { body: { type: 'object', required: 'name' } }, 'the body of POST /faulty'],

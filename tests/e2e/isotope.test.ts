@@ -1,5 +1,9 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -33,15 +37,23 @@ if (!isAtHand)
 let platform: TestPlatform | undefined;
 let client: Client;
 let first: TrainingRun;
+let folder: string;
 
 beforeAll(async () => {
   if (!isAtHand) return;
-  platform = await startTestPlatform({ MILLRACE_WORKER_POOLS: 'cpu,torch,analysis' });
+  folder = mkdtempSync(join(tmpdir(), 'millrace-isotope-'));
+  const sources = join(folder, 'sources.json');
+  writeFileSync(sources, JSON.stringify({ networks: ['127.0.0.1/32'] }));
+  platform = await startTestPlatform({
+    MILLRACE_WORKER_POOLS: 'cpu,torch,analysis',
+    MILLRACE_SOURCES_FILE: sources,
+  });
   client = createClient({ url: platform.platform.connection.gateway });
 }, START_TIMEOUT_MS);
 
 afterAll(async () => {
   await platform?.stop();
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 });
 
 withTorch('runTrainingJob goes from spectra to a served version of the weights', async () => {
@@ -122,15 +134,46 @@ function spectraCsv(): string {
   return `${[header.join(','), ...rows].join('\n')}\n`;
 }
 
-withTorch('spectra that others measured are uploaded, ingested, trained on and served', async () => {
+/** The same spectra as the arrays `spectrum` and `isotope` of an NPZ file. */
+async function writeSpectraNpz(path: string): Promise<void> {
+  const { python } = await ensureEnvironment('analysis', environmentsRoot(process.env), process.env);
+  const csv = join(folder, 'spectra.csv');
+  writeFileSync(csv, spectraCsv());
+  const program = `
+import csv, sys
+import numpy as np
+rows = list(csv.reader(open(sys.argv[1])))[1:]
+np.savez_compressed(sys.argv[2], spectrum=np.array([row[:-1] for row in rows], np.float32),
+    isotope=np.array([row[-1] for row in rows]))
+`;
+  await promisify(execFile)(python, ['-c', program, csv, path]);
+}
+
+withTorch('spectra in an NPZ file are uploaded in parts, ingested, trained on and served', async () => {
   const { call } = platform as TestPlatform;
-  const { id } = (await call('POST', '/v1/datasets', { name: 'measured' })).body;
-  const form = new FormData();
-  form.append('file', new Blob([spectraCsv()]), 'spectra.csv');
-  const uploaded = (await call('POST', `/v1/datasets/${id}/files`, form)).body;
+  const { id } = await client.datasets.create({ name: 'measured' });
+  const path = join(folder, 'spectra.npz');
+  await writeSpectraNpz(path);
+  const handle = await open(path, 'r');
+  const { size: sizeBytes } = await handle.stat();
+  const source = {
+    name: 'spectra.npz',
+    sizeBytes,
+    async read(start: number, end: number) {
+      const piece = Buffer.alloc(end - start);
+      await handle.read(piece, 0, piece.length, start);
+      return piece;
+    },
+  };
+  const uploaded = await client.datasets.send(id, [source]);
+  expect(await client.datasets.send(id, [source])).toMatchObject({
+    versionId: uploaded.versionId,
+    isReused: true,
+  });
+  await handle.close();
   const queued = await call('POST', `/v1/datasets/${id}/ingest`, {
-    source: { type: 'upload', versionId: uploaded.id },
-    options: { target: 'isotope', vectors: [{ name: 'spectrum', prefix: 'channel_' }] },
+    source: { type: 'upload', versionId: uploaded.versionId },
+    options: { target: 'isotope' },
   });
   const version: Json = await eventually(
     async () => {
@@ -154,6 +197,42 @@ withTorch('spectra that others measured are uploaded, ingested, trained on and s
   expect(probabilities?.shape).toEqual([1, 3]);
 });
 
+withTorch(
+  'a path is ingested first, and the model is served in the smaller form that was asked for',
+  async () => {
+    const server = createServer((_request, response) => {
+      response.setHeader('content-type', 'text/csv');
+      response.end(spectraCsv());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const dataPath = `http://127.0.0.1:${port}/spectra.csv`;
+    const ingest = { target: 'isotope', vectors: [{ name: 'spectrum', prefix: 'channel_' }] };
+    try {
+      const run = await client.runTrainingJob({
+        ...config,
+        modelName: 'small',
+        params: { epochs: 1, hidden: [32], explain: false },
+        dataPath,
+        ingest,
+        conversion: { quantization: { mode: 'int8_dynamic', target: 'isotope', agreementMin: 0.5 } },
+      });
+      const { versionId = '', datasetId = '' } = run.pipeline.dataset ?? {};
+      const version = await client.datasets.version(datasetId, versionId);
+      expect(version).toMatchObject({ source: { source: { url: dataPath } }, meta: { rows: { kept: 180 } } });
+      const conversion = await client.conversions.get(run.pipeline.conversionJobId ?? '');
+      expect(conversion.result?.meta).toMatchObject({ quantization: { mode: 'int8_dynamic' } });
+      const served = await client.loadModelVersion('small', run.version.version);
+      const { probabilities } = await served.predict({ spectrum: new Float32Array(1024).fill(3) });
+      expect(probabilities?.shape).toEqual([1, 3]);
+      const nobody = { ...config, dataPath: 'http://10.255.0.1/spectra.csv', ingest };
+      await expect(client.runTrainingJob(nobody)).rejects.toMatchObject({ code: 'url_not_allowed' });
+    } finally {
+      server.close();
+    }
+  },
+);
+
 withTorch('the dataset API gives the ingested spectra and takes a model for devices', async () => {
   const origin = client.url;
   const csv = await (await fetch(`${origin}/datasets/measured/download`)).text();
@@ -176,12 +255,13 @@ withTorch('the client for Python does the same', async () => {
 import json, sys
 import numpy as np
 from millrace_client import Client, MillraceError, TrainingConfig
-url, version_id = sys.argv[1:]
+url, version_id, path = sys.argv[1:]
 with Client(url) as client:
     run = client.run_training_job(TrainingConfig(
         model_name="isotope", recipe="isotope", dataset_version_id=version_id,
         params={"epochs": 2, "hidden": [32], "explain": False}))
     versions = client.list_model_versions("isotope")
+    uploaded = client.upload_dataset("measured", [path])
     loaded = client.load_model_version("isotope", versions[0]["version"])
     answer = client.predict("isotope", {"spectrum": np.full((2, 1024), 3.0, np.float32)})
     try:
@@ -190,11 +270,11 @@ with Client(url) as client:
         refused = error.code
     print(json.dumps({"state": run.pipeline["state"], "digest": run.job["result"]["meta"]["weightsDigest"],
         "versions": len(versions), "model": loaded["modelDigest"], "shape": answer["probabilities"].shape,
-        "refused": refused}))
+        "uploaded": [uploaded["state"], uploaded["ordinal"]], "refused": refused}))
 `;
   const { stdout } = await promisify(execFile)(
     python,
-    ['-c', script, client.url, first.pipeline.dataset?.versionId ?? ''],
+    ['-c', script, client.url, first.pipeline.dataset?.versionId ?? '', join(folder, 'spectra.csv')],
     { env: { ...process.env, PYTHONPATH: join(REPOSITORY_ROOT, 'libs', 'client-py', 'src') } },
   );
   expect(JSON.parse(stdout)).toEqual({
@@ -203,6 +283,7 @@ with Client(url) as client:
     versions: 1,
     model: first.version.modelDigest,
     shape: [2, 15],
+    uploaded: ['ready', 3],
     refused: 'invalid_params',
   });
 });

@@ -13,7 +13,7 @@ export const ROW = Array.from({ length: 10 }, (_, i) => i / 10);
 export type Json = Record<string, any>;
 /** What came of a request. */
 export type Answer = { readonly status: number; readonly body: Json; readonly text: string };
-/** Somebody with a key. */
+/** Somebody with a key; forms and bytes are sent as they are. */
 export type Caller = (method: string, path: string, body?: unknown) => Promise<Answer>;
 
 /** A graph of the registry's fixtures. */
@@ -23,14 +23,16 @@ export const graph = (name: string): Buffer =>
 /** Asks an origin with a key. */
 export function callerOf(origin: string, key: string): Caller {
   return async (method, path, body) => {
-    const isForm = body instanceof FormData;
+    const isRaw = body instanceof FormData || body instanceof Uint8Array;
     const response = await fetch(`${origin}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${key}`,
-        ...(body !== undefined && !isForm && { 'content-type': 'application/json' }),
+        ...(body !== undefined && !isRaw && { 'content-type': 'application/json' }),
       },
-      ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
+      ...(body !== undefined && {
+        body: isRaw ? (body as FormData | Uint8Array<ArrayBuffer>) : JSON.stringify(body),
+      }),
       signal: AbortSignal.timeout(30_000),
     });
     const text = await response.text();
@@ -97,6 +99,19 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
       ],
     }),
   );
+  const parted = await done(
+    by('POST', `/v1/datasets/${dataset.id}/uploads`, {
+      files: [
+        {
+          name: `${MARK}-parts.jsonl`,
+          sizeBytes: rows.length,
+          sha256: sha256Hex(rows),
+          partSizeBytes: 8 * 1024 * 1024,
+          partDigests: [sha256Hex(rows)],
+        },
+      ],
+    }),
+  );
   const webhook = await done(
     by('POST', '/v1/webhooks', { url: `https://example.com/${MARK}`, types: ['webhook.disabled'] }),
   );
@@ -130,6 +145,7 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
     '/v1/datasets/ingest-jobs': ingest,
     '/v1/batch-jobs': batch.id,
     '/v1/uploads': session.id,
+    uploadId: parted.id,
     '/v1/webhooks': webhook.id,
     '/v1/keys': keys.id,
     '/v1/principals': `${MARK}-bot`,

@@ -326,4 +326,66 @@ describe('counted quotas', () => {
     await limit({});
     await eventually(async () => done(ann('POST', '/v1/models', { name: 'one-more' })));
   });
+
+  test('artifacts of runs are refused at the bound in MLflow’s shape, and nothing of them is kept', async () => {
+    const folder = '/api/2.0/mlflow-artifacts/artifacts';
+    const file = (name: string) => `${folder}/quota/${name}`;
+    await done(ann('PUT', file('first'), Buffer.alloc(600, 1)));
+    const { artifactBytes } = await usage();
+    expect(artifactBytes).toBeGreaterThanOrEqual(600);
+    await limit({ artifactBytes: artifactBytes + 500 });
+    const over = async () => await ann('PUT', file('over'), Buffer.alloc(501, 2));
+    await eventually(async () => {
+      const answer = await over();
+      expect(answer).toMatchObject({ status: 403, body: { error_code: 'PERMISSION_DENIED' } });
+      expect(answer.body.message).toContain(`may have ${artifactBytes + 500} `);
+    });
+    expect((await ann('GET', file('over'))).status).toBe(404);
+    expect(await usage()).toMatchObject({ artifactBytes });
+    // what is put in the place of another counts once; the last byte that fits is taken
+    await done(ann('PUT', file('fits'), Buffer.alloc(500, 3)));
+    await done(ann('PUT', file('fits'), Buffer.alloc(499, 4)));
+    expect((await ann('PUT', file('two'), Buffer.alloc(2))).status).toBe(403);
+    expect(await usage()).toMatchObject({ artifactBytes: artifactBytes + 499 });
+    // parts that went to the object store directly count when they become a file
+    const parts = '/api/2.0/mlflow-artifacts/mpu';
+    const upload = { path: 'parts', num_parts: 1 };
+    const begun = await done(ann('POST', `${parts}/create/quota`, upload));
+    const sent = await fetch(begun.credentials[0].url, { method: 'PUT', body: Buffer.alloc(600, 5) });
+    const etag = sent.headers.get('etag');
+    const whole = { path: 'parts', upload_id: begun.upload_id, parts: [{ part_number: 1, etag }] };
+    expect((await ann('POST', `${parts}/complete/quota`, whole)).status).toBe(403);
+    expect((await ann('GET', file('parts'))).status).toBe(404);
+    // it is over with: what came is not kept in wait
+    expect((await ann('POST', `${parts}/complete/quota`, whole)).status).toBe(404);
+    // another tenant's files take no room of acme's
+    await done(eve('PUT', `${folder}/quota/first`, Buffer.alloc(900)));
+    await limit({});
+    await eventually(async () => done(over()));
+  });
+
+  test('batch jobs are refused while as many are open as there may be, also when they come at once', async () => {
+    const many = new FormData();
+    many.append('file', new Blob([rows.toString().repeat(60_000)]), 'many.jsonl');
+    const data = await done(ann('POST', `/v1/datasets/${things.datasetId}/files`, many));
+    const submit = () => ann('POST', '/v1/batch-jobs', { model: MARK, input: { datasetVersionId: data.id } });
+    const count = async () => (await done(ann('GET', '/v1/batch-jobs?limit=500'))).items.length as number;
+    await limit({ openJobs: 0 });
+    await refused(submit, 'openJobs', 0);
+    const before = await count();
+    await limit({ openJobs: 1 });
+    // the bound reaches inference by a hint: the first that is taken knows it
+    const first = await eventually(async () => done(submit()));
+    const others = await Promise.all([submit(), submit(), submit()]);
+    for (const answer of others) {
+      expect(answer).toMatchObject({ status: 403, body: { code: 'quota_reached' } });
+      expect(answer.body.detail).toContain('may have 1 ');
+    }
+    expect(await count()).toBe(before + 1);
+    expect(await usage()).toMatchObject({ openJobs: { batch: 1 } });
+    await done(ann('POST', `/v1/batch-jobs/${first.id}/cancel`));
+    await eventually(async () => expect((await usage()).openJobs.batch ?? 0).toBe(0));
+    await done(submit());
+    await limit({});
+  });
 });

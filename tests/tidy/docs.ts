@@ -36,6 +36,21 @@ test('links between pages lead somewhere', () => {
   expect(faults).toEqual([]);
 });
 
+test('every test that a page names exists, by its file and by its name', () => {
+  const faults: string[] = [];
+  for (const page of pages) {
+    const named = read(page).matchAll(/`([\w./-]*(?:test_\w+\.py|\w\.test\.ts))(?:::(test_\w+))?`/g);
+    for (const [, file = '', name] of named) {
+      const near = files.filter((one) => one === file || one === join(dirname(page), file));
+      const found = near.length > 0 ? near : files.filter((one) => one.endsWith(`/${file}`));
+      if (found.length === 0) faults.push(`${page}: ${file}`);
+      else if (name !== undefined && !found.some((one) => read(one).includes(`def ${name}(`)))
+        faults.push(`${page}: ${file}::${name}`);
+    }
+  }
+  expect(faults).toEqual([]);
+});
+
 test('every file of the repository that a script runs exists', () => {
   const faults = Object.entries(scripts).flatMap(([name, command]) =>
     (command.match(/(?:scripts|libs|services|tests|infra)\/[\w./-]+\.(?:ts|mjs)/g) ?? [])

@@ -15,6 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   bus: ['contracts', 'database', 'storage', 'integrity', 'onnx'],
   'service-kit': ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus'],
   jobs: ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus', 'service-kit'],
+  uploads: ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus', 'service-kit'],
   embedded: ['contracts'],
   testing: [
     'contracts',

@@ -75,7 +75,8 @@ export async function measureServer(
       const endpoint = server.endpoints[cell.encoding];
       if (endpoint === undefined || result.cellFaults[cell.name] !== undefined) continue;
       try {
-        result.difference = Math.max(result.difference, await turn.check(cell, endpoint));
+        if (server.isBound !== true)
+          result.difference = Math.max(result.difference, await turn.check(cell, endpoint));
         const load = await turn.load(cell, endpoint);
         result.cells[cell.name] = [...(result.cells[cell.name] ?? []), load];
       } catch (error) {

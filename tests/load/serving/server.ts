@@ -29,6 +29,8 @@ export type Server = {
   /** Versions and every option, in a sentence. */
   about: string;
   endpoints: Partial<Record<Encoding, Endpoint>>;
+  /** It answers all requests alike, as a bound for what any server can be: its answers are not compared. */
+  isBound?: true;
   /** Why it cannot run here; null when it can. */
   missing?: () => string | null;
   /** Makes what it needs: environments, settings. Called once. */

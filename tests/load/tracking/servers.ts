@@ -1,3 +1,4 @@
+import { nodeFlags } from '@millrace/embedded';
 import { createTestDatabase, startMlflowServer } from '@millrace/testing';
 import { startRegistryStack } from '../../../services/registry/test/support/registry-stack.ts';
 
@@ -11,9 +12,10 @@ export type TrackingServer = {
   stop(): Promise<void>;
 };
 
-/** The registry as a process of its own, started as the tests start it. */
+/** The registry as a process of its own, with the bounds of its memory that a platform starts it with. */
 export async function startMillrace(): Promise<TrackingServer> {
-  const stack = await startRegistryStack({ withInference: false });
+  const env = { NODE_OPTIONS: nodeFlags('registry').join(' ') };
+  const stack = await startRegistryStack({ withInference: false, env });
   return {
     name: 'millrace',
     about: 'one process',

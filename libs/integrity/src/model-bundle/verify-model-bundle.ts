@@ -191,7 +191,8 @@ async function readDocument(
     left -= chunk.length;
     // a file may grow while it is read
     if (left < 0) throw tooLarge();
-    chunks.push(chunk);
+    // copied: the piece's memory is read into again
+    chunks.push(Buffer.from(chunk));
   }
   return Buffer.concat(chunks);
 }

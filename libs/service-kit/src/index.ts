@@ -44,7 +44,7 @@ export type { LoadedConfig } from './config/config.ts';
 export { ConfigError, configTable, EXIT_CONFIG, loadConfig } from './config/config.ts';
 export { authConfig, databaseConfig, natsConfig, s3Config, serviceConfig } from './config/config-parts.ts';
 export type { BodyMemory } from './express/body-memory.ts';
-export { takeAligned } from './express/body-memory.ts';
+export { freePiece, takeAligned } from './express/body-memory.ts';
 export type { ExpressRequest, ExpressRoute } from './express/express-lane.ts';
 export type { ExpressReply } from './express/reply-head.ts';
 export { anonymousPrincipal } from './http/auth-hook.ts';

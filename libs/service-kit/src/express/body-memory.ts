@@ -15,9 +15,9 @@ export function takeAligned(memory: BodyMemory, length: number, alignedAt: numbe
 }
 
 /**
- * Frees the memory of a piece that came straight from a socket, was copied, and that nobody else holds. (Not for pieces of
- * Node's HTTP parser, which may still be reading in that very memory.) Left to the garbage collector, a
- * megabyte arrives in memory that the processor has not in its cache and that is asked for piece by piece.
+ * Frees the memory of a piece that came from a socket, was copied or sent, and that nobody else holds. (One of Node's HTTP
+ * parser only in a later turn of the loop: the parser may still be reading in that very memory.) Left to the garbage
+ * collector, a megabyte arrives in memory that the processor has not in its cache and that is asked for piece by piece.
  */
 export function freePiece(piece: Buffer): void {
   const { buffer } = piece;

@@ -1,7 +1,8 @@
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Agent, request as httpRequest } from 'node:http';
 import { Transform } from 'node:stream';
 import { AppError } from '@millrace/contracts';
+import { freePiece } from '@millrace/service-kit';
 import { context, propagation } from '@opentelemetry/api';
 import { requestHeaders } from './headers.ts';
 
@@ -91,9 +92,29 @@ function sendOn(
       reject(cause instanceof AppError ? cause : unavailable(target, cause, outgoing.reusedSocket));
     });
     if (!hasBody) outgoing.end();
-    else if (incoming.headers['content-length'] !== undefined) incoming.pipe(outgoing);
+    else if (incoming.headers['content-length'] !== undefined) passBody(incoming, outgoing);
     else incoming.pipe(boundedPassage(target, outgoing)).pipe(outgoing);
   });
+}
+
+/**
+ * Passes a body on piece by piece, no faster than the service takes it, and frees each piece once it is sent. Left to
+ * the garbage collector, the pieces of a picture of 1.6 MB each come in memory that the processor has not in its cache.
+ */
+function passBody(incoming: IncomingMessage, outgoing: ClientRequest): void {
+  const onData = (piece: Buffer): void => {
+    const hasRoom = outgoing.write(piece, (error) => {
+      if (!error) setImmediate(freePiece, piece);
+    });
+    if (!hasRoom) incoming.pause();
+  };
+  outgoing.on('drain', () => incoming.resume());
+  outgoing.once('close', () => {
+    incoming.off('data', onData);
+    if (!incoming.complete) incoming.pause();
+  });
+  incoming.on('data', onData);
+  incoming.once('end', () => outgoing.end());
 }
 
 /** Counts a body of unknown length and breaks the request off when it is over the bound. */

@@ -136,6 +136,7 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
     digest: version.packageDigest,
     modelVersionId,
     inferenceId,
+    userId: MARK,
     datasetId: dataset.id,
     versionId: data.id,
     pipelineId: pipeline.id,

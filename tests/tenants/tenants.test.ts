@@ -58,6 +58,8 @@ function pathOf({ path }: Operation): string {
 const QUERIES: Readonly<Record<string, string>> = {
   '/model/versions': `?modelId=${MARK}`,
   '/monitoring/metrics': `?modelId=${MARK}`,
+  '/v1/monitoring/metrics': `?modelId=${MARK}`,
+  '/v1/monitoring/quality': `?modelId=${MARK}`,
   '/v1/models/{name}/state': '?at=2100-01-01T00:00:00Z',
   '/v1/governance/state': '?at=2100-01-01T00:00:00Z',
   '/v1/models/{name}/allow-list': '?stage=production',
@@ -79,10 +81,10 @@ const isNaming = ({ path }: Operation): boolean => path.includes('{');
 /**
  * What says nothing of anybody else: lists and answers of one's own about a digest, and what begins a model of one's own
  * under a name that others have too, which asks for a body of its own kind first. Each is
- * checked by itself in shared-names.ts.
+ * checked by itself in shared-names.ts; users of one tenant are nobody to another, whose data of them is empty.
  */
 const OWN =
-  /^(PUT|DELETE) \/v1\/governance\/allow-list\/|^GET \/v1\/approvals\/|\/ensembles$|^PUT .*\/bundle$/;
+  /^(PUT|DELETE) \/v1\/governance\/allow-list\/|^GET \/v1\/approvals\/|\/ensembles$|^PUT .*\/bundle$|\/v1\/monitoring\/users\//;
 const label = ({ method, path }: Operation): string => `${method} ${path}`;
 function bodyOf({ method, path, body }: Operation): unknown {
   if (method === 'GET') return undefined;

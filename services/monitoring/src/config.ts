@@ -15,6 +15,28 @@ export const MonitoringConfig = Type.Object({
     maximum: 3_650,
     description: 'Predictions and feedback older than this many days are removed, a whole day at a time.',
   }),
+  rollupMinuteDays: Type.Integer({
+    env: 'MILLRACE_ROLLUP_MINUTE_RETENTION_DAYS',
+    default: 30,
+    minimum: 1,
+    maximum: 3_650,
+    description: 'Sums of predictions by minute are kept so many days.',
+  }),
+  rollupHourDays: Type.Integer({
+    env: 'MILLRACE_ROLLUP_HOUR_RETENTION_DAYS',
+    default: 400,
+    minimum: 1,
+    maximum: 3_650,
+    description: 'Sums of predictions by hour are kept so many days.',
+  }),
+  rollupDayDays: Type.Integer({
+    env: 'MILLRACE_ROLLUP_DAY_RETENTION_DAYS',
+    default: 3_650,
+    minimum: 1,
+    maximum: 36_500,
+    description:
+      'Sums of predictions by day are kept so many days; metrics without a start speak of all of them.',
+  }),
   unmatchedAfterHours: Type.Number({
     env: 'MILLRACE_UNMATCHED_FEEDBACK_HOURS',
     default: 24,

@@ -14,6 +14,7 @@ import { createPartitions } from './predictions/partitions.ts';
 import { startPredictionConsumer } from './predictions/prediction.consumer.ts';
 import { startRetention } from './predictions/retention.ts';
 import { busTables } from './schema.ts';
+import { startStageConsumers } from './stages/stage.consumer.ts';
 
 const SERVICE = 'monitoring';
 
@@ -32,15 +33,29 @@ async function start() {
   });
   const { bus, database, auth, readiness } = platform;
   const partitions = createPartitions(database);
-  const retention = startRetention(partitions, config.retentionDays, logger);
+  const days = {
+    predictions: config.retentionDays,
+    minutes: config.rollupMinuteDays,
+    hours: config.rollupHourDays,
+    days: config.rollupDayDays,
+  };
+  const retention = startRetention({ database, partitions, days, logger });
+  const stages = startStageConsumers({ bus, database, tables: busTables });
   const consumer = startPredictionConsumer({ bus, database, partitions, logger, metrics });
-  const { unmatchedAfterHours } = config;
-  const app = await buildApp({ logger, metrics, auth, readiness, database, unmatchedAfterHours });
+  const app = await buildApp({
+    logger,
+    metrics,
+    auth,
+    readiness,
+    database,
+    unmatchedAfterHours: config.unmatchedAfterHours,
+    retention: days,
+  });
   await listenHttp(app, { ...config, logger });
   return {
     async close() {
       await app.close();
-      await consumer.stop();
+      await Promise.all([consumer, ...stages].map((one) => one.stop()));
       await retention.stop();
       await platform.close();
       await tracing.close();

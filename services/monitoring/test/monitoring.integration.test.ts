@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Bus } from '@millrace/bus';
 import { connectBus, ensureStreams, streamCatalog } from '@millrace/bus';
-import type { Prediction, PredictionBatch } from '@millrace/contracts';
+import type { PredictionBatch } from '@millrace/contracts';
 import { newId } from '@millrace/contracts';
 import { generateKeyPair } from '@millrace/integrity';
 import { createApiKey, createLogger, KEY_SET_SUBJECT, signKeySet } from '@millrace/service-kit';
 import type { PrivateNats, PrivatePostgres, ServiceProcess } from '@millrace/testing';
 import { eventually, startNats, startPostgres, startServiceProcess } from '@millrace/testing';
 import pg from 'pg';
+import { batch, prediction } from './support/batches.ts';
 
 const SHA = 'a'.repeat(64);
 const gatewayKeys = generateKeyPair();
@@ -46,37 +47,6 @@ afterAll(async () => {
   await Promise.all([nats.stop(), postgres.stop()]);
   rmSync(folder, { recursive: true });
 });
-
-function prediction(changes: Partial<Prediction> = {}): Prediction {
-  return {
-    inferenceId: newId(),
-    time: new Date().toISOString(),
-    latencyMs: 10,
-    confidence: 0.8,
-    inputs: [{ name: 'input', dtype: 'float32', shape: [1, 2], sha256: SHA, values: [0.5, 1] }],
-    outputs: [{ name: 'output', dtype: 'float32', shape: [1, 2], sha256: SHA, values: [0.8, 0.2] }],
-    ...changes,
-  };
-}
-
-function batch(
-  model: string,
-  predictions: Prediction[],
-  changes: Partial<PredictionBatch> = {},
-): PredictionBatch {
-  return {
-    batchId: newId(),
-    source: newId(),
-    sequence: 0,
-    modelVersionId: newId(),
-    model,
-    version: 'v1',
-    framework: 'onnx',
-    dropped: 0,
-    predictions,
-    ...changes,
-  };
-}
 
 const publish = (data: PredictionBatch, msgID?: string) =>
   bus.js.publish(

@@ -1,0 +1,198 @@
+import type { Database } from '@millrace/database';
+import type { PoolClient } from 'pg';
+import { inTransaction } from '../in-transaction.ts';
+import type { LatencySketch } from '../rollups/latency-sketch.ts';
+import { addToSketch, LATENCY_MAX_MS, LATENCY_MIN_MS, LOG_GAMMA } from '../rollups/latency-sketch.ts';
+import { CONFIDENCE_BINS, CONFIDENCE_MAX } from '../rollups/rollup-counts.ts';
+import type { Segment } from '../rollups/time-cover.ts';
+import { instant } from '../time-range.ts';
+
+/** Predictions of a model; of one version or stage where it is named. */
+export type MetricsFilter = {
+  tenant: string;
+  modelId: string;
+  version?: string | undefined;
+  stage?: string | undefined;
+};
+
+/** Exact sums over the predictions of one version at one stage; with a step also of one of its roll-ups. */
+export type MetricsSums = {
+  version: string;
+  stage: string;
+  /** Milliseconds since 1970; null without a step. */
+  start: number | null;
+  predictions: number;
+  latencyNs: number;
+  confidences: number;
+  confidenceNano: number;
+  sizeBytes: number;
+  judged: number;
+  correct: number;
+};
+
+export type Sketched = MetricsSums & { sketch: LatencySketch };
+
+export type MetricsRepository = {
+  /** Sums over the segments, by version and stage. */
+  sums(filter: MetricsFilter, segments: readonly Segment[]): Promise<MetricsSums[]>;
+  /** The same with the sketches of latencies; with `byStart` by start as well. */
+  sketched(filter: MetricsFilter, segments: readonly Segment[], byStart: boolean): Promise<Sketched[]>;
+  /** Counts of confidences in equal parts of [0, 1]. */
+  confidenceBins(filter: MetricsFilter, segments: readonly Segment[]): Promise<number[]>;
+};
+
+// $1 tenant, $2 model, $3 version, $4 stage; $5 to $7 the segments; roll-ups are found by their primary key
+const ROLLED = `
+  from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
+  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
+    and r.start_at >= s.from_at and r.start_at < s.to_at
+  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4)`;
+const RAW_WHERE = `p.tenant = $1 and p.model = $2 and p.at >= $5 and p.at < $6
+  and ($3::text is null or p.version = $3) and ($4::text is null or p.stage = $4)`;
+
+const ROLLED_SUMS = (byStart: boolean): string => `
+  select r.version, r.stage, ${byStart ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null'} as start,
+    sum(r.predictions)::float8 as predictions, sum(r.latency_ns)::float8 as "latencyNs",
+    sum(r.confidences)::float8 as confidences, sum(r.confidence_nano)::float8 as "confidenceNano",
+    sum(r.size_bytes)::float8 as "sizeBytes", sum(r.judged)::float8 as judged, sum(r.correct)::float8 as correct
+  ${ROLLED} group by 1, 2, 3`;
+
+// whole numbers made as the roll-ups make them, so that the parts add up to what one sum over all rows would give
+const RAW_SUMS = `
+  select p.version, p.stage, null as start, count(*)::float8 as predictions,
+    sum(floor(least(p.latency_ms, ${LATENCY_MAX_MS}) * 1e6 + 0.5)::bigint)::float8 as "latencyNs",
+    count(p.confidence)::float8 as confidences,
+    coalesce(sum(floor(least(greatest(p.confidence, -${CONFIDENCE_MAX}), ${CONFIDENCE_MAX}) * 1e9 + 0.5)::bigint)
+      filter (where p.confidence is not null), 0)::float8 as "confidenceNano",
+    sum(p.size_bytes)::float8 as "sizeBytes", count(f.correct)::float8 as judged,
+    count(*) filter (where f.correct)::float8 as correct
+  from monitoring.predictions p
+  left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant and f.is_matched
+  where ${RAW_WHERE} group by 1, 2`;
+
+const ROLLED_BINS = (byStart: boolean): string => `
+  select r.version, r.stage, ${byStart ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null'} as start,
+    b.key, sum(b.count)::float8 as count
+  from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
+  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
+    and r.start_at >= s.from_at and r.start_at < s.to_at
+  cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
+  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4) group by 1, 2, 3, 4`;
+
+const RAW_BINS = `
+  select p.version, p.stage, null as start,
+    ceil(ln(least(greatest(p.latency_ms, ${LATENCY_MIN_MS}), ${LATENCY_MAX_MS})) / ${LOG_GAMMA})::int as key,
+    count(*)::float8 as count
+  from monitoring.predictions p where ${RAW_WHERE} group by 1, 2, 4`;
+
+const ROLLED_CONFIDENCES = `
+  select (b.place - 1)::int as place, sum(b.count)::float8 as count
+  from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
+  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
+    and r.start_at >= s.from_at and r.start_at < s.to_at
+  cross join unnest(r.confidence_bins) with ordinality as b(count, place)
+  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4) group by 1`;
+
+const RAW_CONFIDENCES = `
+  select least(${CONFIDENCE_BINS - 1}, greatest(0, floor(p.confidence * ${CONFIDENCE_BINS})))::int as place,
+    count(*)::float8 as count
+  from monitoring.predictions p where p.confidence is not null and ${RAW_WHERE} group by 1`;
+
+type Statements = { readonly rolled: string; readonly raw: string };
+type Bin = Pick<MetricsSums, 'version' | 'stage' | 'start'> & { key: number; count: number };
+
+async function read<Row extends object>(
+  client: PoolClient,
+  filter: MetricsFilter,
+  segments: readonly Segment[],
+  { rolled, raw }: Statements,
+): Promise<Row[]> {
+  const own = [filter.tenant, filter.modelId, filter.version ?? null, filter.stage ?? null];
+  const found: Row[] = [];
+  const wide = segments.filter(({ widthMs }) => widthMs > 0);
+  if (wide.length > 0) {
+    const columns = [
+      wide.map(({ widthMs }) => widthMs / 1000),
+      wide.map(({ from }) => instant(from)),
+      wide.map(({ to }) => instant(to)),
+    ];
+    found.push(...(await client.query<Row>(rolled, [...own, ...columns])).rows);
+  }
+  for (const { widthMs, from, to } of segments) {
+    if (widthMs > 0) continue;
+    found.push(...(await client.query<Row>(raw, [...own, instant(from), instant(to)])).rows);
+  }
+  return found;
+}
+
+const keyOf = ({ version, stage, start }: Pick<MetricsSums, 'version' | 'stage' | 'start'>): string =>
+  JSON.stringify([version, stage, start]);
+
+const SUMMED = [
+  'predictions',
+  'latencyNs',
+  'confidences',
+  'confidenceNano',
+  'sizeBytes',
+  'judged',
+  'correct',
+] as const;
+
+/** Adds sums to others of the same kind. */
+export function addSums(to: MetricsSums, more: MetricsSums): void {
+  for (const name of SUMMED) to[name] += more[name];
+}
+
+function merged(rows: readonly MetricsSums[]): Map<string, MetricsSums> {
+  const found = new Map<string, MetricsSums>();
+  for (const row of rows) {
+    const known = found.get(keyOf(row));
+    if (known === undefined) found.set(keyOf(row), row);
+    else addSums(known, row);
+  }
+  return found;
+}
+
+/** Metrics from roll-ups, and from predictions where a range begins or ends within a minute. */
+export function createMetricsRepository(database: Database): MetricsRepository {
+  // one view of the tables for all statements of a question
+  const inOneView = <T>(work: (client: PoolClient) => Promise<T>): Promise<T> =>
+    inTransaction(database, work, 'begin isolation level repeatable read read only');
+  const sumsOf = (
+    client: PoolClient,
+    filter: MetricsFilter,
+    segments: readonly Segment[],
+    byStart: boolean,
+  ): Promise<MetricsSums[]> =>
+    read<MetricsSums>(client, filter, segments, { rolled: ROLLED_SUMS(byStart), raw: RAW_SUMS });
+
+  return {
+    sums: (filter, segments) =>
+      inOneView(async (client) => [...merged(await sumsOf(client, filter, segments, false)).values()]),
+    sketched: (filter, segments, byStart) =>
+      inOneView(async (client) => {
+        const found = new Map<string, Sketched>();
+        for (const [key, sums] of merged(await sumsOf(client, filter, segments, byStart)))
+          found.set(key, { ...sums, sketch: new Map() });
+        const statements = { rolled: ROLLED_BINS(byStart), raw: RAW_BINS };
+        for (const bin of await read<Bin>(client, filter, segments, statements)) {
+          const own = found.get(keyOf(bin));
+          if (own !== undefined) addToSketch(own.sketch, bin.key, bin.count);
+        }
+        return [...found.values()];
+      }),
+    confidenceBins: (filter, segments) =>
+      inOneView(async (client) => {
+        const bins = new Array<number>(CONFIDENCE_BINS).fill(0);
+        const statements = { rolled: ROLLED_CONFIDENCES, raw: RAW_CONFIDENCES };
+        for (const { place, count } of await read<{ place: number; count: number }>(
+          client,
+          filter,
+          segments,
+          statements,
+        ))
+          bins[place] = (bins[place] ?? 0) + count;
+        return bins;
+      }),
+  };
+}

@@ -12,6 +12,7 @@ export { eventually } from './eventually.ts';
 export { createFaultProxy, type FaultProxy } from './fault-proxy.ts';
 export { isLongRun } from './long-run.ts';
 export { type MlflowServerProcess, startMlflowServer } from './mlflow-server.ts';
+export { type PlainRequest, sendThenRead } from './plain-client.ts';
 export {
   type PrivateNats,
   type PrivatePostgres,

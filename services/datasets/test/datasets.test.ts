@@ -8,10 +8,13 @@ import {
   PipelineDatasetRequested,
   TrainingJobEvents,
 } from '@millrace/contracts';
-import { eventually } from '@millrace/testing';
+import { eventually, sendThenRead } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
 import { resolveMethod } from '../src/versions/version.rpc.ts';
 import { startDatasets } from './support/start-datasets.ts';
+
+/** More than a connection buffers. */
+const LARGE_BYTES = 48 * 1024 * 1024;
 
 let service: Awaited<ReturnType<typeof startDatasets>>;
 
@@ -202,6 +205,25 @@ describe('uploads', () => {
     expect(wrongType).toMatchObject({ status: 415, body: { code: 'unsupported_media_type' } });
     const missing = await upload(newId(), { a: 'x' });
     expect(missing).toMatchObject({ status: 404, body: { code: 'dataset_not_found' } });
+  });
+
+  test.each([
+    ['of another type', 'application/json', '', 415, 'unsupported_media_type'],
+    [
+      'with a path that climbs out',
+      'multipart/form-data; boundary=b',
+      '--b\r\ncontent-disposition: form-data; name="file"; filename="../evil"\r\n\r\n',
+      400,
+      'invalid_request',
+    ],
+  ])('a large one %s is refused to who reads after sending all', async (_what, type, start, status, code) => {
+    const url = `${service.origin}/v1/datasets/${await createDataset(`large ${newId()}`)}/files`;
+    const refused = await sendThenRead(url, {
+      headers: { 'content-type': type },
+      start,
+      sizeBytes: LARGE_BYTES,
+    });
+    expect([refused.status, JSON.parse(refused.body)]).toEqual([status, expect.objectContaining({ code })]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ServiceProcess } from '@millrace/testing';
+import { sendThenRead } from '@millrace/testing';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, startRegistryStack } from './support/registry-stack.ts';
 
@@ -96,5 +97,16 @@ describe('models that were trained elsewhere on a dataset', () => {
     ];
     for (const [dataset, parts, code] of cases)
       expect((await send(dataset, parts)).body).toMatchObject({ code });
+  });
+
+  test('a large body that is refused at its beginning is told so to who reads after sending all', async () => {
+    const refused = await sendThenRead(`${stack.registry.origin}/datasets/${datasetId}/models`, {
+      headers: { 'content-type': 'text/plain' },
+      sizeBytes: 48 * 1024 * 1024,
+    });
+    expect([refused.status, JSON.parse(refused.body)]).toEqual([
+      415,
+      expect.objectContaining({ code: 'unsupported_media_type' }),
+    ]);
   });
 });

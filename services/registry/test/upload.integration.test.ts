@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { verifyModel } from '@millrace/integrity';
 import { blobKey } from '@millrace/storage';
-import { eventually } from '@millrace/testing';
+import { eventually, sendThenRead } from '@millrace/testing';
 import pg from 'pg';
 import type { RegistryStack } from './support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack, upload } from './support/registry-stack.ts';
@@ -206,6 +206,11 @@ describe('labels and ordinals', () => {
 });
 
 describe('bad uploads', () => {
+  const FORM = 'multipart/form-data; boundary=b';
+  const UNKNOWN_FIELD = [
+    '--b\r\ncontent-disposition: form-data; name="colour"\r\n\r\nred\r\n',
+    '--b\r\ncontent-disposition: form-data; name="file"; filename="m"\r\n\r\n',
+  ].join('');
   const faults: [string, Record<string, string>, Uint8Array | undefined, number, string][] = [
     ['random bytes', onnx('bad', 'v1'), Buffer.from('<html>not a model</html>'), 422, 'not_onnx'],
     ['half a model', onnx('bad', 'v1'), model.subarray(0, 300), 422, 'not_onnx'],
@@ -285,6 +290,20 @@ describe('bad uploads', () => {
     expect(reply).toContain('413');
     expect(reply).toContain('payload_too_large');
   });
+
+  test.each([
+    ['an unknown field', 'POST', '/model/upload', FORM, UNKNOWN_FIELD, 400, 'unknown_field'],
+    ['no form', 'POST', '/model/upload', 'text/plain', '', 415, 'unsupported_media_type'],
+    ['an unknown field', 'PUT', '/v1/models/a/versions/v1/bundle', FORM, UNKNOWN_FIELD, 400, 'unknown_field'],
+    ['no form', 'PUT', '/v1/models/a/versions/v1/bundle', 'text/plain', '', 415, 'unsupported_media_type'],
+  ])(
+    '%s in a large %s %s is told to who reads after sending all',
+    async (_what, method, path, type, start, status, code) => {
+      const sent = { method, headers: { 'content-type': type }, start, sizeBytes: 48 * 1024 * 1024 };
+      const refused = await sendThenRead(`${origin}${path}`, sent);
+      expect([refused.status, JSON.parse(refused.body)]).toEqual([status, expect.objectContaining({ code })]);
+    },
+  );
 
   test('a form that ends without its boundary is refused', async () => {
     const response = await fetch(`${origin}/model/upload`, {

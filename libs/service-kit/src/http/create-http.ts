@@ -17,6 +17,7 @@ import { openExpressLane } from '../express/express-lane.ts';
 import type { Logger } from '../logger.ts';
 import type { Metrics } from '../metrics.ts';
 import { addAuth } from './auth-hook.ts';
+import { addBodyDiscard } from './body-discard.ts';
 import type { ReadinessChecks } from './health.ts';
 import { checkReadiness, Readiness } from './health.ts';
 import { Problem, problemReply } from './problem.ts';
@@ -46,8 +47,6 @@ export const REQUEST_TIMEOUT_MS = 60_000;
 export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 /** Requests in hand get this long to end when the server closes; it then cuts them off. */
 export const DRAIN_TIMEOUT_MS = 10_000;
-/** A client that goes on sending a body nobody wants is cut off after this time; until then it can read the answer. */
-export const DISCARD_TIMEOUT_MS = 5_000;
 /** Longest path parameter in bytes: a name of 255 characters, percent-encoded UTF-8. */
 export const PARAM_LENGTH_MAX = 255 * 12;
 
@@ -108,7 +107,7 @@ export async function createHttp(options: HttpOptions): Promise<HttpApp> {
     );
   });
   addDraining(app);
-  addBodyDiscard(app);
+  addBodyDiscard(app as unknown as FastifyInstance);
   const observe = addTelemetry(app as unknown as FastifyInstance, metrics, service);
   addAuth(app as unknown as FastifyInstance, auth);
   await app.register(swagger, openapiOptions(options) as never);
@@ -155,22 +154,6 @@ function addDraining(app: HttpApp): void {
   // A connection that stays open after its answer would hold up closing until its keep-alive ends.
   app.addHook('onSend', (_request, reply, _payload, done) => {
     if (isClosing) void reply.header('connection', 'close');
-    done();
-  });
-}
-
-/** Reads what is left of a body that nobody wanted to nowhere; a piped or paused body would block its connection. */
-function addBodyDiscard(app: HttpApp): void {
-  app.addHook('onResponse', (request, _reply, done) => {
-    const { raw } = request;
-    if (!raw.complete && !raw.destroyed) {
-      raw.unpipe();
-      raw.resume();
-      const timer = setTimeout(() => raw.destroy(), DISCARD_TIMEOUT_MS);
-      timer.unref();
-      raw.once('close', () => clearTimeout(timer));
-      raw.once('end', () => clearTimeout(timer));
-    }
     done();
   });
 }

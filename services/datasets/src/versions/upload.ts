@@ -38,6 +38,8 @@ export async function readUpload(request: IncomingMessage, store: Store): Promis
   };
   await new Promise<void>((resolve, fail) => {
     busboy.on('file', (_field, file: BusboyFileStream, path) => {
+      // one that ends too early fails the whole body too; its own error must not end the process
+      file.on('error', () => undefined);
       const fault = artifactPathFault(path);
       if (fault !== undefined)
         return reject(file, new AppError('invalid_request', `The filename '${path}' ${fault}.`));

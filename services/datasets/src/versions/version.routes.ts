@@ -76,8 +76,9 @@ export function versionRoutes(options: VersionRoutesOptions): (app: HttpApp) => 
     );
 
     await app.register(async (uploads: HttpApp) => {
-      // the body is a stream that busboy reads; Fastify must not touch it
-      uploads.addContentTypeParser('multipart/form-data', (_request, _payload, done) => done(null));
+      // the body is a stream that the route reads; Fastify must not touch it, whatever it says to be
+      uploads.removeAllContentTypeParsers();
+      uploads.addContentTypeParser('*', (_request, _payload, done) => done(null));
       uploads.post(
         '/v1/datasets/:datasetId/files',
         {

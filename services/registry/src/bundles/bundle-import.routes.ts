@@ -40,7 +40,6 @@ export function bundleImportRoutes(options: {
           } as never,
         },
         async (request, reply) => {
-          void reply.header('connection', 'close');
           const form = await readUploadForm(request.raw, FIELDS, {
             filesBytesMax: BUNDLE_BYTES_MAX,
             filesMax: 1,
@@ -64,7 +63,6 @@ export function bundleImportRoutes(options: {
               part.file,
               by,
             );
-            void reply.removeHeader('connection');
             return await reply.code(isReused ? 200 : 201).send({
               model: model.name,
               version: row.label,

@@ -65,8 +65,6 @@ export function datasetModelRoutes(options: {
         async (request, answer) => {
           const by = { ...request.principal, requestId: request.id };
           const dataset = await findDataset(by.tenant, request.params.datasetId);
-          // whatever is refused half way leaves bytes on the connection that nobody reads
-          void answer.header('connection', 'close');
           const form = await readUploadForm(request.raw, FIELDS, { filesBytesMax, filesMax: 2 }, PARTS);
           try {
             const model = form.fields.get('modelId') ?? dataset.name;
@@ -76,7 +74,6 @@ export function datasetModelRoutes(options: {
             assertSameDataset(upload.meta, [dataset.datasetId, dataset.name, request.params.datasetId]);
             const ready = await prepareTflite(options.datasetModels, upload, { model, label, dataset }, by);
             const made = await database.transaction((tx) => registrations.register(tx, ready));
-            void answer.removeHeader('connection');
             return await answer.code(made.isReused ? 200 : 201).send({
               success: true,
               modelId: made.model.name,

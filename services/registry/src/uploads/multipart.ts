@@ -9,9 +9,6 @@ import { openSpoolArea } from './spool.ts';
 const FIELD_BYTES_MAX = 64 * 1024;
 const FIELD_NAME_BYTES_MAX = 64;
 const FIELDS_MAX = 16;
-/** What is still received of a body that was refused; a longer one is cut off. */
-const DISCARD_BYTES_MAX = 16 * 1024 * 1024;
-const DISCARD_TIMEOUT_MS = 5_000;
 
 /** Names of the parts that hold files, unless a route takes others. */
 const FILE_PARTS: ReadonlySet<string> = new Set(['file']);
@@ -48,7 +45,6 @@ export async function readUploadForm(
   const area = await openSpoolArea();
   const reader = readParts(request, busboy, area, { fields: allowed, parts: partNames }, limits);
   await reader.done;
-  if (reader.fault() !== undefined) await discardRest(request);
   const parts = await Promise.all(reader.parts);
   const fault = reader.fault();
   const isWhole = parts.length > 0 && parts.every((part) => part !== undefined);
@@ -136,21 +132,6 @@ function readParts(
   });
   request.pipe(busboy);
   return { fields, parts, done, fault: () => first };
-}
-
-/** Lets the sender finish a body that was refused, within bounds: many clients read the answer only then. */
-async function discardRest(request: IncomingMessage): Promise<void> {
-  let left = DISCARD_BYTES_MAX;
-  const { promise: over, resolve: end } = Promise.withResolvers<void>();
-  const timer = setTimeout(end, DISCARD_TIMEOUT_MS);
-  const count = (chunk: Buffer): void => {
-    left -= chunk.length;
-    if (left < 0) end();
-  };
-  request.on('data', count).once('end', end).once('close', end);
-  if (!request.complete && !request.destroyed) await over;
-  clearTimeout(timer);
-  request.off('data', count).pause();
 }
 
 function openBusboy(request: IncomingMessage): BusboyInstance {

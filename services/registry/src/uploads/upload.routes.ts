@@ -51,8 +51,6 @@ export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp
         },
         async (request, reply) => {
           assertSize(request.headers['content-length'], fileBytesMax);
-          // whatever is refused half way leaves bytes on the connection that nobody reads
-          void reply.header('connection', 'close');
           const limits = { filesBytesMax: fileBytesMax, filesMax: archiveLimits.filesMax };
           const form = await readUploadForm(request.raw, uploadFields, limits);
           try {
@@ -60,7 +58,6 @@ export function uploadRoutes(options: { uploads: UploadService }): (app: HttpApp
             const by = { ...request.principal, requestId: request.id };
             const isAsync = prefersAsync(request.headers.prefer);
             const outcome = await options.uploads.upload(fields, form, by, isAsync);
-            void reply.removeHeader('connection');
             if (isAsync) void reply.header('preference-applied', 'respond-async');
             if ('importing' in outcome) {
               const { id, model: modelId, label: version, createdAt } = outcome.importing;

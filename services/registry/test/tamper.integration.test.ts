@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { callRpc } from '@millrace/bus';
-import { isAppError, loadVersionMethod } from '@millrace/contracts';
+import { isAppError, loadVersionMethod, ModelVersionLoaded } from '@millrace/contracts';
 import type { Database } from '@millrace/database';
 import { createDatabase } from '@millrace/database';
 import { bundleFiles, createFileSigner, generateKeyPair, MODEL_FOLDER, sha256Hex } from '@millrace/integrity';
@@ -71,6 +71,12 @@ beforeAll(async () => {
       if (error === null) facts.push(message.json());
     },
   });
+  const loaded = new Set<string>();
+  stack.bus.nc.subscribe(ModelVersionLoaded.subject, {
+    callback: (error, message) => {
+      if (error === null) loaded.add(message.json<{ version: string }>().version);
+    },
+  });
   for (const [version, file] of [
     ['v1', readFileSync(new URL('./fixtures/other.onnx', import.meta.url))],
     ['v2', MODEL],
@@ -91,6 +97,8 @@ beforeAll(async () => {
     signer: createFileSigner(stack.privateKeyPem),
     stranger: createFileSigner(generateKeyPair().privateKeyPem),
   };
+  // each version is loaded once for its registration: while that goes on, its files in the node cache must stay
+  await eventually(() => expect([...loaded].sort()).toEqual(['v1', 'v2']), { timeoutMs: 30_000 });
   // it listens a moment before it takes requests over NATS
   await eventually(async () => expect(await load()).toBe('ok'));
 }, 120_000);

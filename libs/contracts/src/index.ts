@@ -41,7 +41,7 @@ export {
   VERIFICATION_REFUSED_SUBJECT,
   VerificationRefusal,
 } from './events/verification.ts';
-export { WebhookDisabled } from './events/webhook.ts';
+export { WebhookChanged, WebhookCreated, WebhookDeleted, WebhookDisabled } from './events/webhook.ts';
 export {
   APPROVALS_REQUIRED_MAX,
   LiveStage,

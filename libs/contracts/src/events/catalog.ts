@@ -28,7 +28,7 @@ import {
 } from './pipeline.ts';
 import { RolloutChanged, RolloutDeleted, RolloutRolledBack } from './rollout.ts';
 import { ModelVersionVerificationFailed } from './verification.ts';
-import { WebhookDisabled } from './webhook.ts';
+import { WebhookChanged, WebhookCreated, WebhookDeleted, WebhookDisabled } from './webhook.ts';
 
 /** Every fact of the platform; schemas, AsyncAPI and the Python models are generated from it. */
 export const eventCatalog: readonly EventDefinition[] = [
@@ -56,6 +56,9 @@ export const eventCatalog: readonly EventDefinition[] = [
   RolloutChanged,
   RolloutDeleted,
   RolloutRolledBack,
+  WebhookCreated,
+  WebhookChanged,
+  WebhookDeleted,
   WebhookDisabled,
   ApiKeyCreated,
   ApiKeyRevoked,

@@ -7,6 +7,7 @@ import type { AllowedNetworks } from './target.ts';
 import { startWebhookConsumer } from './webhook.consumer.ts';
 import type { WebhookService } from './webhook.service.ts';
 import { createWebhookService } from './webhook.service.ts';
+import { createWebhookFacts } from './webhook-facts.ts';
 import { createSecretBox } from './webhook-secrets.ts';
 
 /** Webhooks as a whole: their rules, the durable that puts events in line, and what sends them. */
@@ -24,7 +25,8 @@ export function startWebhooks(deps: {
   const box = createSecretBox(deps.privateKeyPem);
   const send = createSender(networks, deps.sendTimeoutMs);
   const { poke, deliver, ...dispatcher } = startDispatcher({ ...deps, box, send });
-  const webhooks = createWebhookService({ database, box, networks, deliver, poke });
+  const facts = createWebhookFacts(deps.outbox);
+  const webhooks = createWebhookService({ database, facts, box, networks, deliver, poke });
   const consumer = startWebhookConsumer({ bus, database, poke });
   return {
     webhooks,

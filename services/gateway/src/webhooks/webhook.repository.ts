@@ -48,8 +48,10 @@ export function createWebhookRepository(db: Executor) {
     async update(id: string, change: WebhookChange): Promise<void> {
       await db.update(webhooks).set(change).where(eq(webhooks.id, id));
     },
-    async remove(id: string): Promise<void> {
-      await db.delete(webhooks).where(eq(webhooks.id, id));
+    /** False when it is gone already. */
+    async remove(id: string): Promise<boolean> {
+      const gone = await db.delete(webhooks).where(eq(webhooks.id, id)).returning({ id: webhooks.id });
+      return gone.length > 0;
     },
 
     /** Puts events in line; one that is there already stays as it is. */

@@ -7,9 +7,10 @@ import type { CreatedPage } from '../created-page.ts';
 import { canSee, tenantFor } from '../tenants/tenant-access.ts';
 import type { AllowedNetworks } from './target.ts';
 import { assertTarget } from './target.ts';
-import type { DeliveryPage } from './webhook.repository.ts';
+import type { DeliveryPage, WebhookChange } from './webhook.repository.ts';
 import { createWebhookRepository } from './webhook.repository.ts';
 import type { Attempt, DeliveryRow, WebhookRow } from './webhook.table.ts';
+import type { WebhookDifference, WebhookFacts } from './webhook-facts.ts';
 import type { SecretBox } from './webhook-secrets.ts';
 import { newSecret } from './webhook-secrets.ts';
 
@@ -23,12 +24,13 @@ export type WebhookService = ReturnType<typeof createWebhookService>;
 /** The rules for webhooks. `deliver` sends one delivery now; `poke` has what waits looked at. */
 export function createWebhookService(deps: {
   database: Database;
+  facts: WebhookFacts;
   box: SecretBox;
   networks: AllowedNetworks;
   deliver: (webhook: WebhookRow, delivery: DeliveryRow) => Promise<Attempt>;
   poke: () => void;
 }) {
-  const { database, box, networks, deliver, poke } = deps;
+  const { database, facts, box, networks, deliver, poke } = deps;
   const webhooks = createWebhookRepository(database.db);
 
   /** Throws `webhook_not_found`, also for one of another tenant. */
@@ -46,6 +48,15 @@ export function createWebhookService(deps: {
       'webhook_delivery_not_found',
       `The webhook has no delivery of the event '${eventId}'.`,
     );
+  }
+
+  /** Changes a webhook, and tells what of it is different since. */
+  async function updated(before: WebhookRow, by: Principal, change: WebhookChange): Promise<void> {
+    await database.transaction(async (tx) => {
+      await createWebhookRepository(tx).update(before.id, change);
+      const after = { ...before, ...change };
+      await facts.changed(tx, after, differences(before, after), by.id);
+    });
   }
 
   return {
@@ -68,15 +79,14 @@ export function createWebhookService(deps: {
             'webhook_limit_reached',
             `The tenant '${tenant}' has ${WEBHOOKS_OF_TENANT_MAX} webhooks, as many as it may; delete some first.`,
           );
+        const made = { id, tenant, url: request.url, types: [...new Set(request.types)] };
         await repository.insert({
-          id,
-          tenant,
-          url: request.url,
-          types: [...new Set(request.types)],
+          ...made,
           note: request.note ?? '',
           secrets: [{ sealed: box.seal(secret, id), createdAt: now.toISOString(), expiresAt: null }],
           createdBy: by.id,
         });
+        await facts.created(tx, { ...made, disabledAt: null }, by.id);
       });
       return { row: await found(id, by), secret };
     },
@@ -85,12 +95,15 @@ export function createWebhookService(deps: {
     },
     /** Enabling a webhook forgives it what failed before. */
     async change(id: string, request: WebhookRequest, by: Principal): Promise<WebhookRow> {
-      const { disabledAt } = await found(id, by);
+      const before = await found(id, by);
       const { url, types, note, enabled } = request;
       if (url !== undefined) assertTarget(url, networks);
       const enabling = { disabledAt: null, disabledReason: null, failingSince: null, heldUntil: new Date() };
-      const disabling = { disabledAt: disabledAt ?? new Date(), disabledReason: `disabled by ${by.id}` };
-      await webhooks.update(id, {
+      const disabling = {
+        disabledAt: before.disabledAt ?? new Date(),
+        disabledReason: `disabled by ${by.id}`,
+      };
+      await updated(before, by, {
         ...(url !== undefined && { url, heldUntil: new Date() }),
         ...(types !== undefined && { types: [...new Set(types)] }),
         ...(note !== undefined && { note }),
@@ -100,8 +113,10 @@ export function createWebhookService(deps: {
       return await found(id, by);
     },
     async remove(id: string, by: Principal): Promise<void> {
-      await found(id, by);
-      await webhooks.remove(id);
+      const row = await found(id, by);
+      await database.transaction(async (tx) => {
+        if (await createWebhookRepository(tx).remove(id)) await facts.deleted(tx, row, by.id);
+      });
     },
     /** A new secret; both sign until the old one ends, after which no more than one is left. */
     async rotateSecret(
@@ -109,13 +124,13 @@ export function createWebhookService(deps: {
       overlapSeconds: number,
       by: Principal,
     ): Promise<{ row: WebhookRow; secret: string }> {
-      const { secrets } = await found(id, by);
+      const before = await found(id, by);
       const now = Date.now();
       const expiresAt = new Date(now + overlapSeconds * 1_000).toISOString();
       const secret = newSecret();
       const made = { sealed: box.seal(secret, id), createdAt: new Date(now).toISOString(), expiresAt: null };
-      const old = secrets.slice(0, 1).map((one) => ({ ...one, expiresAt }));
-      await webhooks.update(id, { secrets: [made, ...old] });
+      const old = before.secrets.slice(0, 1).map((one) => ({ ...one, expiresAt }));
+      await updated(before, by, { secrets: [made, ...old] });
       return { row: await found(id, by), secret };
     },
     async deliveries(id: string, page: DeliveryPage, by: Principal): Promise<DeliveryRow[]> {
@@ -166,4 +181,15 @@ export function createWebhookService(deps: {
       return await deliver(webhook, await foundDelivery(id, eventId, by));
     },
   };
+}
+
+function differences(before: WebhookRow, after: WebhookRow): WebhookDifference[] {
+  const isDifferent: Record<WebhookDifference, boolean> = {
+    url: before.url !== after.url,
+    types: before.types.join(' ') !== after.types.join(' '),
+    note: before.note !== after.note,
+    enabled: (before.disabledAt === null) !== (after.disabledAt === null),
+    secret: before.secrets !== after.secrets,
+  };
+  return Object.entries(isDifferent).flatMap(([name, is]) => (is ? [name as WebhookDifference] : []));
 }

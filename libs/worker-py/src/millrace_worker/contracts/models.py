@@ -1118,6 +1118,55 @@ class VectorRule(Model):
     prefix: Annotated[str, Field(max_length=255, min_length=1)]
 
 
+class WebhookChanged(Model):
+    """
+    What is named in `changes` is different now; the other fields say how the webhook is since.
+    """
+
+    webhook_id: Annotated[
+        str,
+        Field(alias="webhookId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    tenant: str
+    origin: str
+    types: list[str]
+    disabled: bool
+    by: str
+    changes: list[Literal["url", "types", "note", "enabled", "secret"]]
+
+
+class WebhookCreated(Model):
+    """
+    A webhook was made; the fact never holds its secret, nor more of its address than the origin.
+    """
+
+    webhook_id: Annotated[
+        str,
+        Field(alias="webhookId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    tenant: str
+    origin: str
+    types: list[str]
+    disabled: bool
+    by: str
+
+
+class WebhookDeleted(Model):
+    """
+    A webhook was deleted with its deliveries; this is how it was.
+    """
+
+    webhook_id: Annotated[
+        str,
+        Field(alias="webhookId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    tenant: str
+    origin: str
+    types: list[str]
+    disabled: bool
+    by: str
+
+
 class WebhookDisabled(Model):
     """
     A webhook failed for so long, or its receiver said that it is gone, that nothing is sent to it any more.

@@ -12,6 +12,7 @@ const mayImport: Record<string, readonly string[]> = {
   tfjs: ['contracts'],
   recipes: ['contracts'],
   ensemble: ['contracts'],
+  drift: ['contracts', 'integrity'],
   bus: ['contracts', 'database', 'storage', 'integrity', 'onnx'],
   'service-kit': ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus'],
   jobs: ['contracts', 'database', 'storage', 'integrity', 'onnx', 'bus', 'service-kit'],

@@ -1,8 +1,10 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCatalog, eventCatalog } from '@millrace/contracts';
 import { asyncApi } from './generate/asyncapi.ts';
+import { writeKustomize } from './generate/kustomize.ts';
+import { writeObservability } from './generate/observability.ts';
 import { DESCRIBED_SERVICES, openApiOf } from './generate/openapi.ts';
 import { errorsPage } from './generate/pages.ts';
 import { describeRecipes, pythonEnvironments, writePythonContracts } from './generate/python.ts';
@@ -31,6 +33,11 @@ async function generate(): Promise<void> {
   if (recipes === undefined)
     say('proto/recipes.json was left as it is: the environment "training" is not set up.');
   else writeJson(join(proto, 'recipes.json'), JSON.parse(recipes) as Json);
+
+  await writeObservability(root);
+  // `tests/deploy` makes the environment and compares
+  if (existsSync(environments.kubernetes)) await writeKustomize(root);
+  else say('k8s/ was left as it was: the environment "kubernetes" is not set up (npm run env -- kubernetes).');
 }
 
 /** One schema file for each event, and one for each other shape of jobs and telemetry. */

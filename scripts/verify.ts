@@ -12,7 +12,16 @@ What CI runs: format and lint, types, Python lint and types, generated files up 
   --help  this text`;
 
 /** Everything \`npm run generate\` writes. */
-const GENERATED = ['proto', 'docs/errors.md', 'libs/worker-py/src/millrace_worker/contracts'];
+const GENERATED = [
+  'proto',
+  'docs/errors.md',
+  'docs/metrics.md',
+  'libs/worker-py/src/millrace_worker/contracts',
+  'infra/grafana/dashboards',
+  'deploy/helm/millrace/files',
+  'k8s/base',
+  'k8s/overlays',
+];
 const PYTHON_FOLDERS = [
   'libs/worker-py',
   'libs/client-py',

@@ -35,12 +35,20 @@ const CODEGEN_OPTIONS = [
 ].flat();
 
 /** Python environments of this checkout. */
-export type PythonEnvironments = { readonly dev: string; readonly training: string };
+export type PythonEnvironments = {
+  readonly dev: string;
+  readonly training: string;
+  readonly kubernetes: string;
+};
 
 /** Where the environments lie, `MILLRACE_ENVS_DIR` or `.millrace/envs`. */
 export function pythonEnvironments(root: string): PythonEnvironments {
   const folder = process.env.MILLRACE_ENVS_DIR ?? join(root, '.millrace', 'envs');
-  return { dev: join(folder, 'dev'), training: join(folder, 'training') };
+  return {
+    dev: join(folder, 'dev'),
+    training: join(folder, 'training'),
+    kubernetes: join(folder, 'kubernetes'),
+  };
 }
 
 /**

@@ -26,6 +26,7 @@ const INSTALL_TIMEOUT_MS = 20 * 60_000;
 export const ENVIRONMENTS = {
   tools: 'infra/embedded/requirements.txt',
   dev: 'infra/embedded/requirements-dev.txt',
+  kubernetes: 'infra/embedded/requirements-kubernetes.txt',
   'clients-triton': 'infra/embedded/requirements-clients-triton.txt',
   'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
   'clients-mlflow2': 'infra/embedded/requirements-clients-mlflow2.txt',

@@ -17,6 +17,7 @@ import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logsCommand } from './commands/logs.ts';
 import { modelsCommand } from './commands/models.ts';
+import { monitorCommand } from './commands/monitor.ts';
 import { predictCommand } from './commands/predict.ts';
 import { principalsCommand } from './commands/principals.ts';
 import { rolloutsCommand } from './commands/rollouts.ts';
@@ -42,6 +43,7 @@ const commands: readonly Command[] = [
   batchCommand,
   predictCommand,
   rolloutsCommand,
+  monitorCommand,
   uploadCommand,
   importCommand,
   convertCommand,

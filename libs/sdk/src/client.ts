@@ -9,6 +9,7 @@ import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
 import { createJobsClient } from './jobs.ts';
 import { createImportsClient } from './mlflow/import-mlflow.ts';
+import { createMonitoringClient } from './monitoring.ts';
 import { createRolloutsClient } from './rollouts.ts';
 import type {
   BundleParts,
@@ -81,6 +82,7 @@ export function createClient(options: ClientOptions) {
     tenants: createTenantsClient(transport),
     audit: createAuditClient(transport),
     webhooks: createWebhooksClient(transport),
+    monitoring: createMonitoringClient(transport),
     feedback: async (feedback: {
       inferenceId: string;
       outcome: Record<string, unknown>;

@@ -42,6 +42,14 @@ export type {
 export type { JobEvent, JobsClient } from './jobs.ts';
 export type { MlflowImportOptions } from './mlflow/import-mlflow.ts';
 export type { ImportProgress, ImportReport } from './mlflow/import-state.ts';
+export type {
+  DetailedEvent,
+  Erasure,
+  MetricsReport,
+  PredictionFilter,
+  QualityReportOfModel,
+  RecordedFeedback,
+} from './monitoring.ts';
 export type { UploadSource } from './part-sender.ts';
 export { RETRIES_DEFAULT } from './retry.ts';
 export type { Rollout, RolloutChange, RolloutStatus } from './rollouts.ts';

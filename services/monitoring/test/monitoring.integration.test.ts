@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Bus } from '@millrace/bus';
 import { connectBus, ensureStreams, streamCatalog } from '@millrace/bus';
 import type { PredictionBatch } from '@millrace/contracts';
-import { newId } from '@millrace/contracts';
+import { ModelVersionStageChanged, newId } from '@millrace/contracts';
 import { generateKeyPair } from '@millrace/integrity';
 import { createApiKey, createLogger, KEY_SET_SUBJECT, signKeySet } from '@millrace/service-kit';
 import type { PrivateNats, PrivatePostgres, ServiceProcess } from '@millrace/testing';
@@ -156,6 +156,20 @@ describe('predictions from the bus', () => {
     await eventually(async () => {
       const { state } = await bus.jsm.streams.info(streamCatalog.deadLetters.name);
       expect(state.messages).toBe(1);
+    });
+  });
+
+  test('are counted under the stage that the registry told', async () => {
+    const modelVersionId = newId();
+    const { subject } = ModelVersionStageChanged;
+    const about = { modelVersionId, modelId: newId(), model: 'staged', version: 'v1', ordinal: 1 };
+    const fact = { ...about, from: 'development', to: 'production', by: 'ann' };
+    await bus.js.publish(subject, JSON.stringify(fact), { msgID: newId() });
+    await eventually(async () => {
+      await publish(batch('staged', [prediction()], { modelVersionId }));
+      type Stages = { items: { stage: string }[] };
+      const { items } = await get<Stages>('/v1/monitoring/metrics?modelId=staged&groupBy=stage');
+      expect(items.map(({ stage }) => stage)).toContain('production');
     });
   });
 

@@ -51,13 +51,14 @@ const MATCH = `
     "predictedValue" float8, "isContradictory" boolean)
   where f.inference_id = m."inferenceId" and f.tenant = $1`;
 
-const LEFT_OVER = `
-  select f.inference_id as id, f.tenant from monitoring.feedback f
-  where not f.is_matched and exists (
-    select 1 from monitoring.predictions p where p.id = f.inference_id and p.tenant = f.tenant
-  ) limit $1`;
-/** Feedback that is joined in one transaction when it was left over. */
+// in the order of the index, so that each step reads only its own rows
+const UNMATCHED_AFTER = `
+  select inference_id as id, tenant, received_at::text as "receivedAt" from monitoring.feedback
+  where not is_matched and (received_at, inference_id, tenant) > ($1::timestamptz, $2::uuid, $3)
+  order by received_at, inference_id, tenant limit $4`;
+/** Feedback that is looked at in one step when it may have been left over. */
 const LEFT_OVER_MAX = 1_000;
+const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 /** Adds verdicts of one tenant to the roll-ups of their versions. */
 export async function addVerdicts(
@@ -126,18 +127,18 @@ export async function matchFeedback(
 }
 
 /**
- * Joins feedback that a process which ended half way left beside its prediction, and that of releases which did not
- * count it. Throws `database_unavailable` while Postgres is away.
+ * Joins feedback received since a time that a process which ended half way left beside its prediction, and that of
+ * releases which did not count it. Throws `database_unavailable` while Postgres is away.
  */
-export async function matchLeftOver(database: Database): Promise<void> {
-  let found: number;
-  do {
-    const { rows } = await database.pool
-      .query<{ id: string; tenant: string }>(LEFT_OVER, [LEFT_OVER_MAX])
+export async function matchLeftOver(database: Database, since: Date): Promise<void> {
+  type Row = { id: string; tenant: string; receivedAt: string };
+  let last: Row | undefined = { id: FIRST_ID, tenant: '', receivedAt: since.toISOString() };
+  while (last !== undefined) {
+    const { rows }: { rows: Row[] } = await database.pool
+      .query<Row>(UNMATCHED_AFTER, [last.receivedAt, last.id, last.tenant, LEFT_OVER_MAX])
       .catch((error: unknown) => {
         throw toDatabaseError(error);
       });
-    found = rows.length;
     for (const [tenant, own] of Map.groupBy(rows, (row) => row.tenant)) {
       await matchFeedback(
         database,
@@ -145,5 +146,6 @@ export async function matchLeftOver(database: Database): Promise<void> {
         own.map(({ id }) => id),
       );
     }
-  } while (found === LEFT_OVER_MAX);
+    last = rows.length === LEFT_OVER_MAX ? rows.at(-1) : undefined;
+  }
 }

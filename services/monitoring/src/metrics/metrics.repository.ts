@@ -41,12 +41,15 @@ export type MetricsRepository = {
   confidenceBins(filter: MetricsFilter, segments: readonly Segment[]): Promise<number[]>;
 };
 
-// $1 tenant, $2 model, $3 version, $4 stage; $5 to $7 the segments; roll-ups are found by their primary key
+// $1 tenant, $2 model, $3 version, $4 stage; $5 to $7 the segments, each of which is one range of the primary key
 const ROLLED = `
   from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
-  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
-    and r.start_at >= s.from_at and r.start_at < s.to_at
-  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4)`;
+  cross join lateral (
+    select * from monitoring.rollups r where r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
+      and r.start_at >= s.from_at and r.start_at < s.to_at
+    offset 0
+  ) as r`;
+const ROLLED_WHERE = 'where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4)';
 const RAW_WHERE = `p.tenant = $1 and p.model = $2 and p.at >= $5 and p.at < $6
   and ($3::text is null or p.version = $3) and ($4::text is null or p.stage = $4)`;
 
@@ -55,7 +58,7 @@ const ROLLED_SUMS = (byStart: boolean): string => `
     sum(r.predictions)::float8 as predictions, sum(r.latency_ns)::float8 as "latencyNs",
     sum(r.confidences)::float8 as confidences, sum(r.confidence_nano)::float8 as "confidenceNano",
     sum(r.size_bytes)::float8 as "sizeBytes", sum(r.judged)::float8 as judged, sum(r.correct)::float8 as correct
-  ${ROLLED} group by 1, 2, 3`;
+  ${ROLLED} ${ROLLED_WHERE} group by 1, 2, 3`;
 
 // whole numbers made as the roll-ups make them, so that the parts add up to what one sum over all rows would give
 const RAW_SUMS = `
@@ -73,11 +76,8 @@ const RAW_SUMS = `
 const ROLLED_BINS = (byStart: boolean): string => `
   select r.version, r.stage, ${byStart ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null'} as start,
     b.key, sum(b.count)::float8 as count
-  from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
-  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
-    and r.start_at >= s.from_at and r.start_at < s.to_at
-  cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
-  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4) group by 1, 2, 3, 4`;
+  ${ROLLED} cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
+  ${ROLLED_WHERE} group by 1, 2, 3, 4`;
 
 const RAW_BINS = `
   select p.version, p.stage, null as start,
@@ -87,11 +87,8 @@ const RAW_BINS = `
 
 const ROLLED_CONFIDENCES = `
   select (b.place - 1)::int as place, sum(b.count)::float8 as count
-  from unnest($5::int[], $6::timestamptz[], $7::timestamptz[]) as s(width, from_at, to_at)
-  join monitoring.rollups r on r.tenant = $1 and r.model = $2 and r.width_seconds = s.width
-    and r.start_at >= s.from_at and r.start_at < s.to_at
-  cross join unnest(r.confidence_bins) with ordinality as b(count, place)
-  where ($3::text is null or r.version = $3) and ($4::text is null or r.stage = $4) group by 1`;
+  ${ROLLED} cross join unnest(r.confidence_bins) with ordinality as b(count, place)
+  ${ROLLED_WHERE} group by 1`;
 
 const RAW_CONFIDENCES = `
   select least(${CONFIDENCE_BINS - 1}, greatest(0, floor(p.confidence * ${CONFIDENCE_BINS})))::int as place,

@@ -39,6 +39,8 @@ export function startRetention(deps: {
 }): { stop(): Promise<void> } {
   const { database, partitions, days, logger } = deps;
   let timer: NodeJS.Timeout | undefined;
+  /** Feedback received before this was looked at already. */
+  let matchedUntil = new Date(0);
   let isStopped = false;
 
   async function round(): Promise<void> {
@@ -48,7 +50,8 @@ export function startRetention(deps: {
       const removed = await partitions.maintain(now, days.predictions);
       if (removed.length > 0) logger.info({ days: removed }, 'Old predictions removed');
       await removeOldRollups(database, now, days);
-      await matchLeftOver(database);
+      await matchLeftOver(database, matchedUntil);
+      matchedUntil = new Date(now.getTime() - INTERVAL_MS);
     } catch (error) {
       waitMs = RETRY_MS;
       logger.warn({ err: error }, 'Partitions could not be maintained; trying again.');

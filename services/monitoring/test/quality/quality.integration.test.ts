@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { TensorSummary } from '@millrace/contracts';
 import { newId } from '@millrace/contracts';
+import { matchLeftOver } from '../../src/feedback/feedback-match.ts';
 import { batch, prediction } from '../support/batches.ts';
 import type { TestMonitoring } from '../support/start-monitoring.ts';
 import { startMonitoring } from '../support/start-monitoring.ts';
@@ -182,6 +183,22 @@ describe('feedback', () => {
       "select judged::int, predictions::int from monitoring.rollups where model = 'race' and width_seconds = 86400",
     );
     expect(sums).toEqual({ judged: 60, predictions: 60 });
+  });
+
+  test('left beside its prediction by a process that ended between the two is joined later', async () => {
+    const made = Array.from({ length: 5 }, () => prediction());
+    await monitoring.store(batch('left-over', made));
+    for (const { inferenceId } of made)
+      await monitoring.rows(
+        `insert into monitoring.feedback (inference_id, tenant, outcome, correct) values ($1, 'default', '{}', true)`,
+        [inferenceId],
+      );
+    await say([{ inferenceId: newId(), outcome: {} }]);
+    expect(await accuracyOf('left-over')).toBeNull();
+    await matchLeftOver(monitoring.database, new Date(0));
+    await matchLeftOver(monitoring.database, new Date(0));
+    expect(await accuracyOf('left-over')).toBe(1);
+    expect((await qualityOf('left-over')).feedback).toMatchObject({ matched: 5 });
   });
 
   test('of texts that Postgres does not take is kept without them', async () => {

@@ -12,6 +12,8 @@ const SOCKETS_MAX = 64;
 
 export type StorageOptions = {
   endpoint: string;
+  /** Origin in the URLs that are given away, when clients reach the server under another than `endpoint`. */
+  publicEndpoint?: string | undefined;
   region: string;
   bucket: string;
   accessKeyId: string;

@@ -122,12 +122,20 @@ export type Storage = {
   close(): void;
 };
 
-type Context = { client: S3Client; bucket: string; spoolDir: string | undefined };
+type Context = {
+  client: S3Client;
+  /** Signs the URLs that are given away; sends nothing. */
+  signer: S3Client;
+  bucket: string;
+  spoolDir: string | undefined;
+};
 
 /** Opens the object store; nothing is sent until the first call. */
 export function createStorage(options: StorageOptions): Storage {
   const client = createClient(options);
-  const context: Context = { client, bucket: options.bucket, spoolDir: options.spoolDir };
+  const { publicEndpoint } = options;
+  const signer = publicEndpoint ? createClient({ ...options, endpoint: publicEndpoint }) : client;
+  const context: Context = { client, signer, bucket: options.bucket, spoolDir: options.spoolDir };
   const place = (key: string) => ({ client, bucket: options.bucket, key: checkedKey(key) });
   return {
     putBlob: async (source, put = {}) => await putBlob(context, source, put),
@@ -142,7 +150,7 @@ export function createStorage(options: StorageOptions): Storage {
     writeObject: async (key, source, { maxBytes }) => await writeStream(place(key), source, maxBytes),
     beginParts: async (key, begin) => await beginParts(place(key), begin),
     presignPart: async (key, uploadId, number, seconds, sha256) =>
-      await presignPart(place(key), uploadId, number, seconds, sha256),
+      await presignPart({ ...place(key), client: signer }, uploadId, number, seconds, sha256),
     storedParts: async (key, uploadId) => await storedParts(place(key), uploadId),
     completeParts: async (key, uploadId, parts) => await completeParts(place(key), uploadId, parts),
     abortParts: async (key, uploadId) => await abortParts(place(key), uploadId),
@@ -159,7 +167,10 @@ export function createStorage(options: StorageOptions): Storage {
     presignGet: async (key, sign = {}) => await presignGet(context, checkedKey(key), sign),
     ensureBucket: async () => await ensureBucket(context),
     checkHealth: async () => await checkHealth(context),
-    close: () => client.destroy(),
+    close: () => {
+      client.destroy();
+      signer.destroy();
+    },
   };
 }
 
@@ -316,7 +327,7 @@ async function presignGet(
   const disposition =
     name === undefined ? {} : { ResponseContentDisposition: `attachment; filename="${name}"` };
   const command = new GetObjectCommand({ Bucket: context.bucket, Key: key, ...disposition });
-  return await getSignedUrl(context.client, command, {
+  return await getSignedUrl(context.signer, command, {
     expiresIn: options.expiresSeconds ?? PRESIGN_SECONDS,
   });
 }

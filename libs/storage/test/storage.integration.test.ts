@@ -180,6 +180,20 @@ describe('plain keys', () => {
     expect(await codeOf(storage.getObject(one))).toBe('artifact_missing');
   });
 
+  test('what is given away names the address that clients use, and is signed for it', async () => {
+    const publicEndpoint = bucket.endpoint.replace('127.0.0.1', 'localhost');
+    const inside = createStorage({ ...bucket, publicEndpoint, spoolDir: folder });
+    await inside.putObject('public/a', Buffer.from('a'));
+    const url = await inside.presignGet('public/a');
+    expect(new URL(url).origin).toBe(publicEndpoint);
+    expect(await (await fetch(url)).text()).toBe('a');
+    const uploadId = await inside.beginParts('public/b');
+    const part = await inside.presignPart('public/b', uploadId, 1, 60);
+    expect(new URL(part).origin).toBe(publicEndpoint);
+    await inside.abortParts('public/b', uploadId);
+    inside.close();
+  });
+
   test.each(['', '/', 'a/../b', '../a', 'a//b', 'a b', 'a\\b', 'a/./b', 'x'.repeat(1025)])(
     'key %j is refused',
     async (key) => {

@@ -50,6 +50,7 @@ export async function startInference(
   const metrics = createMetrics({ service: SERVICE, loopLookMs: 10 });
   const storage = createStorage({
     endpoint: config.s3Endpoint,
+    publicEndpoint: config.s3PublicEndpoint,
     region: config.s3Region,
     bucket: config.s3Bucket,
     accessKeyId: config.s3AccessKeyId,

@@ -76,6 +76,14 @@ export const s3Config = {
     pattern: '^https?://',
     description: 'Origin of the S3 server.',
   }),
+  s3PublicEndpoint: Type.Optional(
+    Type.String({
+      env: 'MILLRACE_S3_PUBLIC_ENDPOINT',
+      pattern: '^https?://',
+      description:
+        'Origin of the S3 server in the URLs that clients are given; MILLRACE_S3_ENDPOINT unless set.',
+    }),
+  ),
   s3Region: Type.String({
     env: 'MILLRACE_S3_REGION',
     default: 'us-east-1',

@@ -7,9 +7,12 @@ import type { Job, Pipeline, PublicApi } from './lib/public-api.ts';
 import { createPublicApi } from './lib/public-api.ts';
 import type { Reporter } from './lib/reporter.ts';
 
+/** Where the platform is and the key to it. */
+type Door = Pick<Connection, 'gateway' | 'token'>;
+
 /** What the main job works with. */
 export type MainJobContext = {
-  connection: Connection;
+  connection: Door;
   reporter: Reporter;
   /** Aborted when the user ends the run. */
   signal: AbortSignal;
@@ -73,7 +76,7 @@ type Prediction = {
 /** Classifies the held-out images that the package carries, and tells the platform whether it was right. */
 async function classifyHeldOut(
   call: PublicApi,
-  connection: Connection,
+  connection: Door,
   version: string,
   reporter: Reporter,
   signal: AbortSignal,
@@ -152,7 +155,7 @@ function gapsMs(pipeline: Pipeline, training: Job): number | null {
 }
 
 function summary(made: {
-  connection: Connection;
+  connection: Door;
   pipeline: Pipeline;
   training: Job;
   model: ModelVersion;

@@ -5,6 +5,8 @@ const MAX_PAYLOAD = '1MB';
 
 /** What the configuration of a server depends on. */
 export type NatsConfigInput = {
+  /** Address to listen on; loopback unless given. */
+  host?: string;
   port: number;
   store: string;
   servicesPassword: string;
@@ -38,7 +40,7 @@ const WORKER = {
  */
 export function natsConfig(input: NatsConfigInput): string {
   const lines = [
-    `listen: "127.0.0.1:${input.port}"`,
+    `listen: "${input.host ?? '127.0.0.1'}:${input.port}"`,
     'server_name: millrace',
     `max_payload: ${MAX_PAYLOAD}`,
     'jetstream {',

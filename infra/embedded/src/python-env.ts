@@ -27,6 +27,7 @@ export const ENVIRONMENTS = {
   tools: 'infra/embedded/requirements.txt',
   dev: 'infra/embedded/requirements-dev.txt',
   kubernetes: 'infra/embedded/requirements-kubernetes.txt',
+  containers: 'deploy/docker/requirements.txt',
   'clients-triton': 'infra/embedded/requirements-clients-triton.txt',
   'clients-kserve': 'infra/embedded/requirements-clients-kserve.txt',
   'clients-mlflow2': 'infra/embedded/requirements-clients-mlflow2.txt',

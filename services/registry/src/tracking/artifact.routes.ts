@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { AppError } from '@millrace/contracts';
 import type { HttpApp } from '@millrace/service-kit';
 import Type from 'typebox';
@@ -28,7 +29,8 @@ export function artifactRoutes(options: {
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
       scope.put(`${base}/artifacts/*`, { config: write, schema: { params: Anywhere } }, async (request) => {
-        await artifacts.put(request.principal.tenant, request.params['*'], request.raw);
+        const body = Readable.from(unowned(request.raw), { objectMode: false });
+        await artifacts.put(request.principal.tenant, request.params['*'], body);
         return {};
       });
     });
@@ -154,4 +156,9 @@ function fileViews(entries: readonly FolderEntry[], folder: string) {
     is_dir: isFolder,
     ...(isFolder ? {} : { file_size: sizeBytes }),
   }));
+}
+
+/** The bytes of a request for somebody who may stop half way: its connection, on which the answer goes, stays open. */
+async function* unowned(request: Readable): AsyncGenerator<Buffer> {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { newId } from '@millrace/contracts';
 import { eventually, isLongRun, runClient } from '@millrace/testing';
 import pg from 'pg';
+import { unprovenEndpoints } from '../support/mlflow-support.ts';
 import type { RegistryStack } from '../support/registry-stack.ts';
 import { getJson, postJson, startRegistryStack } from '../support/registry-stack.ts';
 import { ask } from '../support/rollout-requests.ts';
@@ -203,4 +204,8 @@ describe('a version that MLflow asked for', () => {
       return true;
     });
   });
+});
+
+test('every endpoint that the README names this test for was answered', async () => {
+  expect(await unprovenEndpoints(stack.registry.origin, 'mlflow-registry/clients')).toEqual([]);
 });

@@ -4,11 +4,12 @@ import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Database } from '@millrace/database';
 import { createDatabase } from '@millrace/database';
-import { eventually } from '@millrace/testing';
+import { eventually, sendThenRead } from '@millrace/testing';
 import * as schema from '../../src/schema.ts';
 import { createArtifactRepository } from '../../src/tracking/artifact.repository.ts';
 import { createArtifactService } from '../../src/tracking/artifact.service.ts';
 import { artifactPath } from '../../src/tracking/artifact-path.ts';
+import { unprovenEndpoints } from '../support/mlflow-support.ts';
 import type { RegistryStack } from '../support/registry-stack.ts';
 import { startRegistryStack } from '../support/registry-stack.ts';
 
@@ -170,6 +171,14 @@ describe('files', () => {
       413,
       expect.objectContaining({ error_code: 'INVALID_PARAMETER_VALUE' }),
     ]);
+    const muchTooLarge = await sendThenRead(`${base()}/artifacts/t2/f`, {
+      method: 'PUT',
+      sizeBytes: BYTES_MAX + 48 * MIB,
+    });
+    expect([muchTooLarge.status, JSON.parse(muchTooLarge.body)]).toEqual([
+      413,
+      expect.objectContaining({ error_code: 'INVALID_PARAMETER_VALUE' }),
+    ]);
     const half = new AbortController();
     let sent = 0;
     const endless = new Readable({
@@ -244,4 +253,8 @@ describe('files', () => {
     expect(await objects()).toBeLessThanOrEqual(before - 2);
     expect(await (await get('t4/kept')).text()).toBe('kept');
   });
+});
+
+test('every endpoint that the README names this test for was answered', async () => {
+  expect(await unprovenEndpoints(stack.registry.origin, 'tracking/artifacts')).toEqual([]);
 });

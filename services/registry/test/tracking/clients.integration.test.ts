@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { isLongRun, runClient, startMlflowServer } from '@millrace/testing';
+import { unprovenEndpoints } from '../support/mlflow-support.ts';
 import type { RegistryStack } from '../support/registry-stack.ts';
 import { postJson, startRegistryStack } from '../support/registry-stack.ts';
 
@@ -164,6 +165,10 @@ test(
   },
   CLIENT_TIMEOUT_MS,
 );
+
+test('every endpoint that the README names this test for was answered', async () => {
+  expect(await unprovenEndpoints(stack.registry.origin, 'tracking/clients')).toEqual([]);
+});
 
 /** Frameworks whose environments are too large for a quick run (1 to 2.4 GB). */
 const AUTOLOGS = [

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { unprovenEndpoints } from '../support/mlflow-support.ts';
 import type { RegistryStack } from '../support/registry-stack.ts';
 import { startRegistryStack } from '../support/registry-stack.ts';
 
@@ -223,6 +224,43 @@ test('tags of registered models are taken back', async () => {
   expect((await remove()).status).toBe(200);
 });
 
+describe('what clients call in other ways', () => {
+  test('searches and latest versions are asked for by GET or POST', async () => {
+    const experiments = await call('GET', 'experiments/search?max_results=5&order_by=name');
+    expect(experiments.body.experiments).toEqual(
+      expect.arrayContaining([expect.objectContaining({ experiment_id: '0' })]),
+    );
+    await post('registered-models/create', { name: 'either way' });
+    const models = await post('registered-models/search', { filter: "name = 'either way'" });
+    expect(models.body.registered_models).toMatchObject([{ name: 'either way' }]);
+    expect(await call('GET', 'registered-models/get-latest-versions?name=either%20way')).toEqual({
+      status: 200,
+      body: { model_versions: [] },
+    });
+  });
+
+  test("a run's files are listed, and a logged model gets parameters later", async () => {
+    const runId = await newRun();
+    const root = `0/${runId}/artifacts`;
+    const target = `${stack.registry.origin}/api/2.0/mlflow-artifacts/artifacts/${root}/out/a.txt`;
+    expect((await fetch(target, { method: 'PUT', body: 'abc' })).status).toBe(200);
+    expect((await call('GET', `artifacts/list?run_id=${runId}`)).body).toEqual({
+      root_uri: `mlflow-artifacts:/${root}`,
+      files: [{ path: 'out', is_dir: true }],
+    });
+    expect((await call('GET', `artifacts/list?run_id=${runId}&path=out`)).body).toMatchObject({
+      files: [{ path: 'out/a.txt', is_dir: false, file_size: 3 }],
+    });
+    const { body } = await post('logged-models', { experiment_id: '0', name: 'm', source_run_id: runId });
+    const { model_id } = (body.model as { info: { model_id: string } }).info;
+    const params = [{ key: 'depth', value: '3' }];
+    expect((await post(`logged-models/${model_id}/params`, { params })).status).toBe(200);
+    expect((await call('GET', `logged-models/${model_id}`)).body).toMatchObject({
+      model: { data: { params } },
+    });
+  });
+});
+
 describe('the shape of answers', () => {
   test('clients learn without a key how files are sent', async () => {
     const response = await fetch(`${stack.registry.origin}/api/3.0/mlflow/server-info`);
@@ -233,10 +271,15 @@ describe('the shape of answers', () => {
   });
 
   test("unknown endpoints, wrong bodies and missing runs are told in MLflow's words", async () => {
-    expect(await post('traces/search', {})).toMatchObject({
-      status: 404,
-      body: { error_code: 'ENDPOINT_NOT_FOUND' },
-    });
+    const missing = [
+      ...['traces/search', 'datasets/create', 'prompts/create', 'scorers/register', 'webhooks'],
+      ...['gateway/endpoints/create', 'logged-models/x/artifacts/directories', 'artifacts/presigned-urls'],
+    ];
+    for (const path of missing)
+      expect([path, await post(path, {})]).toMatchObject([
+        path,
+        { status: 404, body: { error_code: 'ENDPOINT_NOT_FOUND' } },
+      ]);
     expect(await post('runs/search', { max_results: 0 })).toMatchObject({
       status: 400,
       body: { error_code: 'INVALID_PARAMETER_VALUE', message: expect.stringContaining('max_results') },
@@ -319,4 +362,8 @@ describe('pages', () => {
       expect(paged).toEqual(whole.map(({ info }) => info.run_id));
     }
   });
+});
+
+test('every endpoint that the README names this test for was answered', async () => {
+  expect(await unprovenEndpoints(stack.registry.origin, 'tracking/tracking')).toEqual([]);
 });

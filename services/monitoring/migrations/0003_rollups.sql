@@ -69,41 +69,35 @@ INSERT INTO "monitoring"."rollups" ("tenant", "model", "model_version_id", "vers
   "predictions", "latency_ns", "confidences", "confidence_nano", "confidence_bins", "size_bytes", "judged", "correct",
   "latency_keys", "latency_counts")
 WITH "rows" AS (
-  SELECT p.*, w.width_seconds,
-    date_bin(make_interval(secs => w.width_seconds), p.at, '1970-01-01T00:00:00Z') AS start_at,
+  SELECT p.tenant, p.model, p.model_version_id, p.version, p.stage, w.width_seconds, p.latency_ms, p.confidence,
+    p.size_bytes, date_bin(make_interval(secs => w.width_seconds), p.at, '1970-01-01T00:00:00Z') AS start_at,
     CASE WHEN p.confidence IS NOT NULL THEN least(19, greatest(0, floor(p.confidence * 20)))::int END AS place,
     ceil(ln(least(greatest(p.latency_ms, 0.001), 10000000)) / 0.020000666706669435)::int AS key
   FROM "monitoring"."predictions" p CROSS JOIN (VALUES (60), (3600), (86400)) AS w(width_seconds)
-), "sums" AS (
-  SELECT tenant, model, model_version_id, max(version) AS version, stage, width_seconds, start_at,
+), "bins" AS (
+  SELECT tenant, model, model_version_id, stage, width_seconds, start_at, key, max(version) AS version,
     count(*) AS predictions, sum(floor(least(latency_ms, 10000000) * 1e6 + 0.5)::bigint) AS latency_ns,
     count(confidence) AS confidences,
     coalesce(sum(floor(least(greatest(confidence, -1000000), 1000000) * 1e9 + 0.5)::bigint)
       FILTER (WHERE confidence IS NOT NULL), 0) AS confidence_nano,
-    sum(size_bytes) AS size_bytes
-  FROM "rows" GROUP BY tenant, model, model_version_id, stage, width_seconds, start_at
-), "places" AS (
-  SELECT tenant, model, model_version_id, stage, width_seconds, start_at,
-    array_agg(place) AS places, array_agg(count) AS place_counts
-  FROM (
-    SELECT tenant, model, model_version_id, stage, width_seconds, start_at, place, count(*) AS count
-    FROM "rows" WHERE place IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7
-  ) AS counted GROUP BY 1, 2, 3, 4, 5, 6
-), "keys" AS (
-  SELECT tenant, model, model_version_id, stage, width_seconds, start_at,
-    array_agg(key ORDER BY key) AS latency_keys, array_agg(count ORDER BY key) AS latency_counts
-  FROM (
-    SELECT tenant, model, model_version_id, stage, width_seconds, start_at, key, count(*) AS count
-    FROM "rows" GROUP BY 1, 2, 3, 4, 5, 6, 7
-  ) AS counted GROUP BY 1, 2, 3, 4, 5, 6
+    sum(size_bytes) AS size_bytes,
+    count(*) FILTER (WHERE place = 0) AS b0, count(*) FILTER (WHERE place = 1) AS b1,
+    count(*) FILTER (WHERE place = 2) AS b2, count(*) FILTER (WHERE place = 3) AS b3,
+    count(*) FILTER (WHERE place = 4) AS b4, count(*) FILTER (WHERE place = 5) AS b5,
+    count(*) FILTER (WHERE place = 6) AS b6, count(*) FILTER (WHERE place = 7) AS b7,
+    count(*) FILTER (WHERE place = 8) AS b8, count(*) FILTER (WHERE place = 9) AS b9,
+    count(*) FILTER (WHERE place = 10) AS b10, count(*) FILTER (WHERE place = 11) AS b11,
+    count(*) FILTER (WHERE place = 12) AS b12, count(*) FILTER (WHERE place = 13) AS b13,
+    count(*) FILTER (WHERE place = 14) AS b14, count(*) FILTER (WHERE place = 15) AS b15,
+    count(*) FILTER (WHERE place = 16) AS b16, count(*) FILTER (WHERE place = 17) AS b17,
+    count(*) FILTER (WHERE place = 18) AS b18, count(*) FILTER (WHERE place = 19) AS b19
+  FROM "rows" GROUP BY tenant, model, model_version_id, stage, width_seconds, start_at, key
 )
-SELECT tenant, model, model_version_id, version, stage, width_seconds, start_at, predictions, latency_ns, confidences,
-  confidence_nano,
-  (
-    SELECT array_agg(coalesce(b.count, 0) ORDER BY g.place)
-    FROM generate_series(0, 19) AS g(place) LEFT JOIN unnest(places, place_counts) AS b(place, count) USING (place)
-  ),
-  size_bytes, 0, 0, latency_keys, latency_counts
-FROM "sums"
-JOIN "keys" USING (tenant, model, model_version_id, stage, width_seconds, start_at)
-LEFT JOIN "places" USING (tenant, model, model_version_id, stage, width_seconds, start_at);
+SELECT tenant, model, model_version_id, max(version), stage, width_seconds, start_at, sum(predictions), sum(latency_ns),
+  sum(confidences), sum(confidence_nano),
+  ARRAY[
+    sum(b0), sum(b1), sum(b2), sum(b3), sum(b4), sum(b5), sum(b6), sum(b7), sum(b8), sum(b9), sum(b10),
+    sum(b11), sum(b12), sum(b13), sum(b14), sum(b15), sum(b16), sum(b17), sum(b18), sum(b19)
+  ],
+  sum(size_bytes), 0, 0, array_agg(key ORDER BY key), array_agg(predictions ORDER BY key)
+FROM "bins" GROUP BY tenant, model, model_version_id, stage, width_seconds, start_at;

@@ -74,7 +74,12 @@ test('a dataset alone has the version of its generator and the defaults of its s
 
 test.each([
   [{ seed: 10 }, "'seed' must be <= 9."],
+  [{ seed: -1 }, "'seed' must be >= 0."],
+  [{ seed: 1e308 }, "'seed' must be <= 9."],
   [{ seed: 1.5 }, "'seed' must be integer."],
+  [{ seed: Number.NaN }, "'seed' must be integer."],
+  [{ seed: '$(touch x); 1' }, "'seed' must be integer."],
+  [{ LD_PRELOAD: '/tmp/x.so' }, "'LD_PRELOAD' must NOT have additional properties."],
   [{ sead: 1 }, "'sead' must NOT have additional properties."],
   [{ constructor: 1 }, "'constructor' must NOT have additional properties."],
 ])('wrong parameters %j are refused by name', (params, fault) => {

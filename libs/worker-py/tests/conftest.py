@@ -117,6 +117,8 @@ def worker_environment(nats_server: NatsServer, s3: S3Server, tmp_path: Path) ->
         "MILLRACE_S3_SECRET_ACCESS_KEY": s3.secret,
         "MILLRACE_WORKER_CACHE_DIR": str(tmp_path / "cache"),
         "MILLRACE_LOG_LEVEL": "debug",
+        # stands for what changes how programs load, and reaches no child
+        "LD_BIND_NOW": "1",
     }
 
 

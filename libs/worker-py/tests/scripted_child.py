@@ -51,7 +51,7 @@ def result(command: dict[str, Any], texts: dict[str, str]) -> None:
     meta = {
         "inputs": inputs,
         "resumed": None if resume is None else read_all(Path(resume)),
-        "environment": {name: value for name, value in os.environ.items() if name.startswith("MILLRACE")},
+        "environment": {k: v for k, v in os.environ.items() if k.startswith(("MILLRACE", "LD_BIND"))},
         "hashSeed": os.environ.get("PYTHONHASHSEED"),
     }
     emit({"type": "result", "outDir": str(out), "files": files, "meta": meta})
@@ -88,7 +88,11 @@ def act(action: dict[str, Any]) -> None:
         case "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "lie":
-            emit({"type": "result", "outDir": action["dir"], "files": action["files"], "meta": {}})
+            out = work / action["dir"]
+            for file in action["files"]:
+                out.mkdir(exist_ok=True)
+                (out / file["path"]).write_bytes(b"other")
+            emit({"type": "result", "outDir": str(out), "files": action["files"], "meta": {}})
             sys.exit(0)
         case other:
             raise AssertionError(other)

@@ -52,7 +52,7 @@ async def test_a_training_job_runs_from_its_message_to_its_stored_result(
     assert result["meta"]["inputs"] == {"train/images.txt": "images", "labels.txt": "labels"}
     assert result["meta"]["resumed"] is None
     assert result["meta"]["hashSeed"] == "0"
-    assert result["meta"]["environment"] == {}, "the child has no key of the platform"
+    assert result["meta"]["environment"] == {}, "the child has no key of the platform, no loader's switch"
 
     checkpoint = await peer.called("checkpoint")
     assert (checkpoint["step"], checkpoint["fence"]) == (1, 1)

@@ -51,12 +51,16 @@ async def test_a_failure_is_told_with_its_code_and_the_last_lines(
     await peer.until(lambda: "the reason in detail" in peer.lines())
 
 
+MISLABELLED = {"path": "model.txt", "sha256": "0" * 64, "sizeBytes": 5}
+
+
 @pytest.mark.parametrize(
     ("script", "code", "retryable"),
     [
         ([{"do": "error", "code": "no_such_code", "message": "?"}], "training_failed", False),
         ([{"do": "die"}], "worker_lost", True),
         ([{"do": "lie", "dir": "/etc", "files": []}], "training_failed", False),
+        ([{"do": "lie", "dir": "out", "files": [MISLABELLED]}], "artifact_corrupt", True),
     ],
 )
 async def test_other_ends_of_the_child_are_failures_too(

@@ -104,6 +104,13 @@ function telemetryChannels(): Channel[] {
       stream: 'telemetry',
     },
     {
+      key: 'feature-rows',
+      address: 'millrace.feature.{viewId}',
+      message: 'FeatureRows',
+      doc: 'Rows of a feature view to be stored, each message once by its id; the headers name its tenant.',
+      stream: 'featureRows',
+    },
+    {
       key: 'prediction-batch',
       address: 'millrace.tel.prediction.{modelVersionId}',
       message: 'PredictionBatch',

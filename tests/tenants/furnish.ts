@@ -73,6 +73,15 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
   await done(by('POST', '/feedback', { inferenceId, outcome: { of: MARK }, correct: true }));
   const dataset = await done(by('POST', '/v1/datasets', { name: MARK, description: MARK }));
   const data = await done(by('POST', `/v1/datasets/${dataset.id}/files`, form({}, rows, `${MARK}.jsonl`)));
+  await done(
+    by('POST', '/v1/features/views', {
+      name: MARK,
+      entity: { name: 'customer', keyType: 'string' },
+      features: [{ name: 'note', type: 'string' }],
+    }),
+  );
+  const event = { eventTime: '2026-11-20T00:00:00Z', values: { note: MARK } };
+  await done(by('PUT', `/v1/features/${MARK}/${MARK}`, event));
   const recipe = 'verichain';
   const pipeline = await done(
     by('POST', '/v1/pipelines', { recipe, model: { name: MARK }, dataset: { name: `${MARK}-images` } }),
@@ -138,6 +147,8 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
     inferenceId,
     userId: MARK,
     datasetId: dataset.id,
+    view: MARK,
+    entity: MARK,
     versionId: data.id,
     pipelineId: pipeline.id,
     chainId: chain?.chainId ?? '',

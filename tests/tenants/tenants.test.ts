@@ -60,6 +60,7 @@ const QUERIES: Readonly<Record<string, string>> = {
   '/monitoring/metrics': `?modelId=${MARK}`,
   '/v1/monitoring/metrics': `?modelId=${MARK}`,
   '/v1/monitoring/quality': `?modelId=${MARK}`,
+  '/v1/features/{view}': `?entity=${MARK}`,
   '/v1/models/{name}/state': '?at=2100-01-01T00:00:00Z',
   '/v1/governance/state': '?at=2100-01-01T00:00:00Z',
   '/v1/models/{name}/allow-list': '?stage=production',
@@ -69,6 +70,7 @@ const QUERIES: Readonly<Record<string, string>> = {
 const SPAN = { since: '2026-11-20T00:00:00Z', until: '2026-11-21T00:00:00Z' };
 const INFER = { inputs: [{ name: 'float_input', datatype: 'FP32', shape: [1, 10], data: ROW }] };
 const BODIES: Readonly<Record<string, unknown>> = {
+  '/v1/features/{view}/lookup': { entities: [MARK] },
   '/v1/webhooks/{id}/replay': SPAN,
   '/v1/datasets/{datasetId}/ingest': {
     source: { type: 'upload', versionId: '01a20069-a60b-773e-b3cb-ac6791a4cc61' },

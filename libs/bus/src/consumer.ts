@@ -10,6 +10,7 @@ import { isTaken, markTaken } from './inbox.ts';
 import type { BusTables } from './outbox.table.ts';
 import type { Pull } from './pull.ts';
 import { startPull } from './pull.ts';
+import type { StreamKey } from './streams.ts';
 
 const ACK_WAIT_MS = 30_000;
 const MAX_DELIVER = 10;
@@ -19,6 +20,7 @@ const RETRY_MAX_MS = 30_000;
 /** What a handler learns about the message beside its data. */
 export type MessageInfo = {
   messageId: string;
+  subject: string;
   aggregateId: string;
   aggregateVersion: number;
   /** Whose fact it is; undefined where its publisher did not say. */
@@ -30,6 +32,8 @@ export type ConsumerDefinition<E extends EventDefinition, Prepared> = {
   event: E;
   /** Name of the durable: `<service>-<aggregate>-<fact>`. */
   durable: string;
+  /** Where the messages are; facts are in `events`, the default. */
+  stream?: StreamKey;
   /** Messages handled at once; default 1, which keeps the stream's order. */
   concurrency?: number;
   maxDeliver?: number;
@@ -37,6 +41,8 @@ export type ConsumerDefinition<E extends EventDefinition, Prepared> = {
   prepare?: (data: EventData<E>, info: MessageInfo) => Promise<Prepared>;
   /** The effect, in one transaction with the inbox row. */
   apply: (tx: Executor, data: EventData<E>, prepared: Prepared, info: MessageInfo) => Promise<void>;
+  /** Called once the effect is committed; it may not happen when the process ends just then. Must not throw. */
+  committed?: (prepared: Prepared) => void;
 };
 
 export type ConsumerDeps = { bus: Bus; database: Database; tables: BusTables };
@@ -46,6 +52,7 @@ function infoOf(message: JsMsg): MessageInfo {
   return {
     messageId:
       header(HEADER.id) || header('Nats-Msg-Id') || `${message.info.stream}:${message.info.streamSequence}`,
+    subject: message.subject,
     aggregateId: header(HEADER.subject),
     aggregateVersion: Number(header(HEADER.aggregateVersion)) || 0,
     tenant: header(HEADER.tenant) || undefined,
@@ -101,6 +108,7 @@ export function startConsumer<E extends EventDefinition, Prepared = undefined>(
       if (await markTaken(tx, tables, durable, info.messageId))
         await definition.apply(tx, fact, prepared, info);
     });
+    definition.committed?.(prepared);
   }
 
   async function onMessage(message: JsMsg): Promise<void> {
@@ -141,7 +149,7 @@ export function startConsumer<E extends EventDefinition, Prepared = undefined>(
   return startPull(
     bus,
     {
-      stream: 'events',
+      stream: definition.stream ?? 'events',
       durable,
       filterSubject: event.subject,
       ackWaitMs: ACK_WAIT_MS,

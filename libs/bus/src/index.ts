@@ -12,6 +12,7 @@ export {
   redriveDeadLetter,
 } from './dead-letter.ts';
 export { endSubscription } from './end-subscription.ts';
+export { featureSubject } from './feature-subject.ts';
 export { HEADER, messageHeaders } from './headers.ts';
 export { isTaken, markTaken } from './inbox.ts';
 export type { InferLane } from './inference-subjects.ts';

@@ -77,6 +77,17 @@ export const streamCatalog = {
     duplicateWindowMs: 10 * MINUTE_MS,
     doc: 'Answers to those requests, one subject for each: mailbox and request id.',
   },
+  featureRows: {
+    name: 'MILLRACE_FEATURES',
+    subjects: ['millrace.feature.>'],
+    maxAgeMs: DAY_MS,
+    maxBytes: 512 * MIB,
+    // room below the server's largest message for the reason that a dead letter carries
+    maxMessageBytes: MIB - 16 * 1024,
+    duplicateWindowMs: 10 * MINUTE_MS,
+    isQueue: true,
+    doc: 'Rows of feature views that are to be stored, one subject for each view; gone when acknowledged.',
+  },
   deadLetters: {
     name: 'MILLRACE_DLQ',
     subjects: ['millrace.dlq.>'],

@@ -11,6 +11,7 @@ import { datasetsCommand } from './commands/datasets.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { exportCommand } from './commands/export.ts';
+import { featuresCommand } from './commands/features.ts';
 import { gcCommand } from './commands/gc.ts';
 import { importCommand } from './commands/import.ts';
 import { jobsCommand } from './commands/jobs.ts';
@@ -40,6 +41,7 @@ const commands: readonly Command[] = [
   logsCommand,
   modelsCommand,
   datasetsCommand,
+  featuresCommand,
   batchCommand,
   predictCommand,
   rolloutsCommand,

@@ -14,6 +14,7 @@ const NAMES = [
   'models',
   'predict',
   'batch',
+  'features',
   'export',
   'upload',
   'gc',
@@ -48,6 +49,8 @@ describe('arguments', () => {
   test.each([
     [['fly'], "no command 'fly'"],
     [['status', '--jsno'], '--jsno'],
+    [['features', 'get', 'v'], 'ENTITY is missing'],
+    [['features', 'create', './nowhere'], 'cannot be read'],
     [['logs'], 'The id of the job is missing'],
     [['logs', 'x/../y'], 'is no job id'],
     [['verify', 'm@'], 'ends with @'],

@@ -2,6 +2,7 @@ import { bundleErrors } from './bundle-errors.ts';
 import { conversionErrors } from './conversion-errors.ts';
 import { datasetErrors } from './dataset-errors.ts';
 import type { ErrorKind } from './error-kind.ts';
+import { featureErrors } from './feature-errors.ts';
 import { identityErrors } from './identity-errors.ts';
 import { modelFileErrors } from './model-file-errors.ts';
 import { trackingErrors } from './tracking-errors.ts';
@@ -299,6 +300,7 @@ export const errorCatalog = {
   },
   // Datasets, training, conversion
   ...datasetErrors,
+  ...featureErrors,
   unknown_recipe: {
     status: 422,
     retryable: false,

@@ -6,6 +6,7 @@ export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
 export { defineEvent } from './events/define-event.ts';
+export { FeatureViewChanged, FeatureViewDeleted } from './events/feature-view.ts';
 export { HistoryAdvanced, ModelVersionRefused } from './events/history.ts';
 export {
   ApiKeyCreated,
@@ -42,6 +43,17 @@ export {
   VerificationRefusal,
 } from './events/verification.ts';
 export { WebhookChanged, WebhookCreated, WebhookDeleted, WebhookDisabled } from './events/webhook.ts';
+export { EntityKey, FEATURE_ROWS_MAX, FeatureRow, FeatureRows } from './features/feature-row.ts';
+export {
+  FEATURES_MAX,
+  FeatureEntity,
+  FeatureName,
+  FeatureSpec,
+  FeatureType,
+  FeatureViewChange,
+  FeatureViewName,
+  FeatureViewSpec,
+} from './features/feature-view.ts';
 export {
   APPROVALS_REQUIRED_MAX,
   LiveStage,

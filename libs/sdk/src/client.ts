@@ -4,6 +4,7 @@ import { createBatchJobsClient } from './batch-jobs.ts';
 import { createBundlesClient } from './bundles.ts';
 import { createDatasetUploadsClient } from './dataset-uploads.ts';
 import { createDatasetsClient } from './datasets.ts';
+import { createFeaturesClient } from './features.ts';
 import { createGovernanceClient } from './governance.ts';
 import { createInferenceClient } from './inference.ts';
 import type { JobsClient } from './jobs.ts';
@@ -75,6 +76,7 @@ export function createClient(options: ClientOptions) {
     rollouts: createRolloutsClient(transport),
     governance: createGovernanceClient(transport),
     batchJobs: createBatchJobsClient(transport),
+    features: createFeaturesClient(transport),
     datasets: { ...createDatasetsClient(transport), ...createDatasetUploadsClient(transport, options.fetch) },
     deadLetters: deadLettersClient(transport),
     keys: createKeysClient(transport),

@@ -22,6 +22,14 @@ export type {
 export type { ServerSentEvent } from './event-stream.ts';
 export { readEvents } from './event-stream.ts';
 export type {
+  FeatureRow,
+  FeaturesWritten,
+  FeatureValues,
+  FeatureView,
+  TrainingSetRequest,
+  TrainingSetRow,
+} from './features.ts';
+export type {
   ApprovalReply,
   Approvals,
   HistoryChain,

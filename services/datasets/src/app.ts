@@ -5,6 +5,12 @@ import { createHttp } from '@millrace/service-kit';
 import { datasetRoutes } from './datasets/dataset.routes.ts';
 import type { DatasetApiOptions } from './exports/dataset-api.routes.ts';
 import { datasetApiRoutes } from './exports/dataset-api.routes.ts';
+import type { FeatureValueRoutesOptions } from './features/feature-value.routes.ts';
+import { featureValueRoutes } from './features/feature-value.routes.ts';
+import type { FeatureViewRoutesOptions } from './features/feature-view.routes.ts';
+import { featureViewRoutes } from './features/feature-view.routes.ts';
+import type { TrainingSetRoutesOptions } from './features/training-set/training-set.routes.ts';
+import { trainingSetRoutes } from './features/training-set/training-set.routes.ts';
 import type { IngestRoutesOptions } from './ingestions/ingest.routes.ts';
 import { ingestRoutes } from './ingestions/ingest.routes.ts';
 import type { TrainingRoutesOptions } from './trainings/training.routes.ts';
@@ -26,6 +32,9 @@ export type AppDeps = Pick<HttpOptions, 'logger' | 'metrics' | 'auth' | 'readine
   DescriptionRoutesOptions &
   TrainingRoutesOptions &
   DatasetApiOptions &
+  FeatureViewRoutesOptions &
+  FeatureValueRoutesOptions &
+  TrainingSetRoutesOptions &
   Pick<JobRoutesOptions, 'jobs' | 'feed'>;
 
 /** The HTTP side of the datasets service; it does not listen yet. */
@@ -37,7 +46,10 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
     auth: deps.auth,
     readiness: deps.readiness,
     requestTimeoutMs: UPLOAD_TIMEOUT_MS,
-    openapi: { title: 'Millrace datasets', description: 'Datasets and their immutable versions.' },
+    openapi: {
+      title: 'Millrace datasets',
+      description: 'Datasets and their immutable versions; features of entities.',
+    },
   });
   await app.register(
     jobRoutes({
@@ -57,5 +69,8 @@ export async function buildApp(deps: AppDeps): Promise<HttpApp> {
   await app.register(descriptionRoutes(deps));
   await app.register(trainingRoutes(deps));
   await app.register(datasetApiRoutes(deps));
+  await app.register(featureViewRoutes(deps));
+  await app.register(featureValueRoutes(deps));
+  await app.register(trainingSetRoutes(deps));
   return app;
 }

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { serveReferencedDigests, serveTenantRecords } from '@millrace/bus';
 import { IngestJobEvents } from '@millrace/contracts';
@@ -10,8 +11,17 @@ import { createPartUploadRepository } from '@millrace/uploads';
 import { buildApp } from './app.ts';
 import { ConfigSchema } from './config.ts';
 import { createDatasetRepository } from './datasets/dataset.repository.ts';
+import { createVersionCsv } from './exports/version-csv.ts';
+import { openFeatures } from './features/open-features.ts';
 import { createIngestService } from './ingestions/ingest.service.ts';
-import { busTables, datasetTables, jobTables, partUploads, versionTrainings } from './schema.ts';
+import {
+  busTables,
+  datasetTables,
+  featureTables,
+  jobTables,
+  partUploads,
+  versionTrainings,
+} from './schema.ts';
 import { startTrainingConsumers } from './trainings/training.consumer.ts';
 import { createTrainingRepository } from './trainings/training.repository.ts';
 import { createDatasetUploadService } from './uploads/dataset-upload.service.ts';
@@ -100,7 +110,24 @@ await startService({
         }),
       },
     );
+    const csvOf = createVersionCsv((sha256) => storage.getBlob(sha256));
+    const storeBlob = (file: Readable) => storage.putBlob(file);
+    const features = openFeatures({
+      bus,
+      database,
+      outbox,
+      busTables,
+      tables: featureTables,
+      datasets,
+      versions,
+      csvOf,
+      storeBlob,
+      logger,
+      cacheAgeMs: config.featureCacheMs,
+      cacheBytesMax: config.featureCacheBytes,
+    });
     const app = await buildApp({
+      ...features,
       logger,
       metrics,
       auth,
@@ -113,8 +140,8 @@ await startService({
       trainings,
       jobs,
       feed: runtime.feed,
-      storeBlob: (file) => storage.putBlob(file),
-      openBlob: (sha256) => storage.getBlob(sha256),
+      storeBlob,
+      csvOf,
       readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
       presign: (sha256) => storage.presignGet(blobKey(sha256)),
     });
@@ -123,6 +150,7 @@ await startService({
       async close() {
         uploads.stop();
         await Promise.all([
+          features.stop(),
           consumer.stop(),
           ...lineage.map((one) => one.stop()),
           rpc.stop(),

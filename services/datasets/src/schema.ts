@@ -2,6 +2,7 @@ import { createBusTables } from '@millrace/bus/tables';
 import { createJobTables } from '@millrace/jobs/tables';
 import { pgSchema } from 'drizzle-orm/pg-core';
 import { createDatasetTables } from './datasets/dataset.table.ts';
+import { createFeatureTables } from './features/feature-view.table.ts';
 import { createTrainingTable } from './trainings/training.table.ts';
 import { createDatasetUploadTable } from './uploads/dataset-upload.table.ts';
 
@@ -18,5 +19,8 @@ export const datasetTables = createDatasetTables(datasetsSchema);
 export const { datasets, datasetVersions, versionRequests } = datasetTables;
 
 export const versionTrainings = createTrainingTable(datasetsSchema);
+
+export const featureTables = createFeatureTables(datasetsSchema);
+export const { featureViews, featureValues } = featureTables;
 
 export const partUploads = createDatasetUploadTable(datasetsSchema);

@@ -10,6 +10,7 @@ from .errors import (
     ServerError,
     UnavailableError,
 )
+from .features import FeaturesWritten, FeatureValues
 from .protocol import InferReply, ModelMetadata, ServerMetadata, TensorMetadata
 from .training import TrainingConfig, TrainingRun
 
@@ -17,6 +18,8 @@ __all__ = [
     "AsyncClient",
     "AuthError",
     "Client",
+    "FeatureValues",
+    "FeaturesWritten",
     "InferReply",
     "MillraceError",
     "ModelMetadata",

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 
-from . import flows, training, uploads
+from . import features, flows, training, uploads
 from .arrays import Array, ArrayLike
 from .protocol import Format, InferReply, ModelMetadata, ServerMetadata, model_path, no_answer
 from .training import TrainingConfig, TrainingRun
@@ -134,6 +134,32 @@ class AsyncClient:
         Raises MillraceError.
         """
         return await self._run_steps(uploads.upload_dataset(name, [Path(file) for file in files]))
+
+    async def put_features(
+        self, view: str, rows: Sequence[Mapping[str, Any]], *, created_times: Literal["now", "event"] = "now"
+    ) -> features.FeaturesWritten:
+        """Writes rows of a feature view, a thousand at a time, each thousand whole or not at all.
+
+        A row is `{"entity", "eventTime", "values"}`, with `createdTime` if it became known at another time
+        than `created_times` says. Raises MillraceError.
+        """
+        return await self._run(features.put_features(view, rows, created_times), None)
+
+    async def get_features(self, view: str, entities: Sequence[str | int]) -> list[features.FeatureValues]:
+        """The values of entities now; those past their TTL are None."""
+        return await self._run(features.get_features(view, entities), None)
+
+    async def training_rows(
+        self, request: Mapping[str, Any], *, timeout: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows with the values that each would have been given at its time, such as a DataFrame takes."""
+        return await self._run(features.training_rows(request), timeout)
+
+    async def training_set(
+        self, request: Mapping[str, Any], into: str, *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """The same as a version of a dataset; equal bytes are the version there is."""
+        return await self._run(features.training_set(request, into), timeout)
 
     async def _run_steps(self, steps: training.Steps[T] | Generator[Any, Reply | None, T]) -> T:
         try:

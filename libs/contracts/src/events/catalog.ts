@@ -1,5 +1,6 @@
 import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
+import { FeatureViewChanged, FeatureViewDeleted } from './feature-view.ts';
 import { HistoryAdvanced, ModelVersionRefused } from './history.ts';
 import {
   ApiKeyCreated,
@@ -34,6 +35,8 @@ import { WebhookChanged, WebhookCreated, WebhookDeleted, WebhookDisabled } from 
 export const eventCatalog: readonly EventDefinition[] = [
   DatasetVersionReady,
   DatasetVersionFailed,
+  FeatureViewChanged,
+  FeatureViewDeleted,
   PipelineDatasetRequested,
   PipelineConversionRequested,
   PipelineRegistrationRequested,

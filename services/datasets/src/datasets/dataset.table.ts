@@ -13,10 +13,20 @@ import {
   uuid,
 } from 'drizzle-orm/pg-core';
 
+/** A training set of the feature store: which views it was joined from, and how. */
+export type FeaturesSource = {
+  type: 'features';
+  known: 'created' | 'event';
+  views: { viewId: string; view: string; ttlSeconds: number | null; features: string[] }[];
+  /** The version whose rows it has; none when a request brought them. */
+  source?: Record<string, unknown>;
+};
+
 /** Where the files of a version come from. */
 export type VersionSource =
   | { type: 'generator'; recipe: string; recipeVersion: string; params: Record<string, unknown> }
   | { type: 'upload' }
+  | FeaturesSource
   | { type: 'ingest'; source: IngestSource; options: IngestOptions };
 
 /** Datasets and their immutable versions. */

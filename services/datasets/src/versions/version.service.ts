@@ -10,7 +10,7 @@ import type { RecipeCatalog } from '@millrace/recipes';
 import type { QuotaOf } from '@millrace/service-kit';
 import { assertQuota } from '@millrace/service-kit';
 import type { DatasetRepository } from '../datasets/dataset.repository.ts';
-import type { DatasetRow, VersionRow } from '../datasets/dataset.table.ts';
+import type { DatasetRow, FeaturesSource, VersionRow } from '../datasets/dataset.table.ts';
 
 export type GeneratorRequest = {
   tenant: string;
@@ -168,11 +168,12 @@ export function createVersionService(options: VersionServiceOptions) {
       return { dataset, version, isReused: false };
     },
 
-    /** A version of uploaded files: equal files give the version there is. */
+    /** A version of uploaded files, or of a training set: equal files give the version there is. */
     upload(
       tenant: string,
       datasetId: string,
       files: readonly ArtifactRef[],
+      source: { type: 'upload' } | FeaturesSource = { type: 'upload' },
     ): Promise<{ version: VersionRow; isReused: boolean }> {
       const sourceSha256 = uploadDigest(files);
       return database.transaction(async (tx) => {
@@ -186,7 +187,7 @@ export function createVersionService(options: VersionServiceOptions) {
         await datasets.insertVersion(tx, {
           id,
           datasetId,
-          source: { type: 'upload' },
+          source,
           sourceSha256,
           jobId: null,
         });

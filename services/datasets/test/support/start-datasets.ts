@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Pull } from '@millrace/bus';
 import { connectBus, createOutbox, createOutboxRelay, ensureStreams } from '@millrace/bus';
@@ -13,8 +14,17 @@ import { createTestBucket, createTestDatabase, startNats } from '@millrace/testi
 import { createPartUploadRepository } from '@millrace/uploads';
 import { buildApp } from '../../src/app.ts';
 import { createDatasetRepository } from '../../src/datasets/dataset.repository.ts';
+import { createVersionCsv } from '../../src/exports/version-csv.ts';
+import { openFeatures } from '../../src/features/open-features.ts';
 import { createIngestService } from '../../src/ingestions/ingest.service.ts';
-import { busTables, datasetTables, jobTables, partUploads, versionTrainings } from '../../src/schema.ts';
+import {
+  busTables,
+  datasetTables,
+  featureTables,
+  jobTables,
+  partUploads,
+  versionTrainings,
+} from '../../src/schema.ts';
 import { startTrainingConsumers } from '../../src/trainings/training.consumer.ts';
 import { createTrainingRepository } from '../../src/trainings/training.repository.ts';
 import { createDatasetUploadService } from '../../src/uploads/dataset-upload.service.ts';
@@ -45,8 +55,12 @@ const recipes = createRecipeCatalog([
   },
 ]);
 
+/** Long, so that only news of writes can tell a replica of them. */
+const FEATURE_CACHE_MS = 60_000;
+const FEATURE_CACHE_BYTES = 16 * 1024 * 1024;
+
 /** The datasets service in this process, on servers and a recipe of its own; `stop` it. */
-export async function startDatasets() {
+export async function startDatasets({ featureCacheMs = FEATURE_CACHE_MS } = {}) {
   const nats = await startNats();
   const testDatabase = await createTestDatabase();
   const bucket = await createTestBucket();
@@ -102,7 +116,26 @@ export async function startDatasets() {
   const consumer: Pull = startVersionConsumer({ bus, database, tables: busTables, versions, outbox });
   const lineage = startTrainingConsumers({ bus, database, tables: busTables, trainings });
   const rpc = serveVersions({ bus, database, datasets });
+  const csvOf = createVersionCsv((sha256) => storage.getBlob(sha256));
+  const storeBlob = (file: Readable) => storage.putBlob(file);
+  const openReplica = () =>
+    openFeatures({
+      bus,
+      database,
+      outbox,
+      busTables,
+      tables: featureTables,
+      datasets,
+      versions,
+      csvOf,
+      storeBlob,
+      logger,
+      cacheAgeMs: featureCacheMs,
+      cacheBytesMax: FEATURE_CACHE_BYTES,
+    });
+  const features = openReplica();
   const app: HttpApp = await buildApp({
+    ...features,
     logger,
     metrics: createMetrics({ service: 'datasets' }),
     auth: createAuth({ mode: 'local', keySet: createKeySetHolder(), logger }),
@@ -115,8 +148,8 @@ export async function startDatasets() {
     trainings,
     jobs,
     feed: runtime.feed,
-    storeBlob: (file) => storage.putBlob(file),
-    openBlob: (sha256) => storage.getBlob(sha256),
+    storeBlob,
+    csvOf,
     readBlob: (sha256, maxBytes) => storage.getBlobBuffer(sha256, { maxBytes }),
     presign: (sha256) => storage.presignGet(blobKey(sha256)),
   });
@@ -128,12 +161,21 @@ export async function startDatasets() {
     database,
     jobs,
     storage,
+    features,
+    /** Another process of the feature store, as far as it can tell; `stop` it first. */
+    openReplica,
     port,
     origin: `http://127.0.0.1:${port}`,
     async stop() {
       uploads.stop();
       await app.close();
-      await Promise.all([consumer.stop(), ...lineage.map((one) => one.stop()), rpc.stop(), runtime.stop()]);
+      await Promise.all([
+        features.stop(),
+        consumer.stop(),
+        ...lineage.map((one) => one.stop()),
+        rpc.stop(),
+        runtime.stop(),
+      ]);
       await relay.stop();
       await bus.close();
       await database.close();

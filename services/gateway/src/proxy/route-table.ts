@@ -31,6 +31,7 @@ export const proxyRoutes: readonly ProxyRoute[] = [
   { path: '/api/*', service: 'registry', body: 'upload', basicAuth: true, errors: 'mlflow' },
   // Platform API
   ...both('/v1/datasets', 'datasets', 'upload'),
+  { path: '/v1/features/*', service: 'datasets', body: 'upload' },
   { path: '/v1/training/*', service: 'training-orchestrator', body: 'small' },
   ...both('/v1/pipelines', 'training-orchestrator', 'small'),
   ...both('/v1/conversions', 'converter', 'small'),

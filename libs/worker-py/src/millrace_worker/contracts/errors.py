@@ -454,6 +454,23 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "A file would run code or read other files: pickled objects, external links or storage of HDF5; write it without.",
     ),
+    "feature_view_not_found": ErrorKind(404, False, "No feature view has this name or id."),
+    "feature_entity_not_found": ErrorKind(404, False, "The view has no row of this entity."),
+    "feature_view_exists": ErrorKind(
+        409,
+        False,
+        "A feature view of this name is there with another definition; change it with PATCH or choose another name.",
+    ),
+    "invalid_feature_view": ErrorKind(
+        422,
+        False,
+        "The definition of a feature view contradicts itself or another view; the message names the field.",
+    ),
+    "invalid_feature_row": ErrorKind(
+        422,
+        False,
+        "A row does not fit its feature view or has an impossible time; the message names the row and the field. Nothing was written.",
+    ),
     "unknown_recipe": ErrorKind(422, False, "No recipe has this name; the message lists those there are."),
     "invalid_params": ErrorKind(
         422, False, "A recipe parameter is unknown or out of its range; the message names it."

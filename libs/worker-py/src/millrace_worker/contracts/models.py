@@ -217,6 +217,96 @@ class DatasetVersionReady(Model):
     is_reused: Annotated[bool, Field(alias="isReused")]
 
 
+class FeatureEntity(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    key_type: Annotated[Literal["string", "int"], Field(alias="keyType")]
+
+
+class Entity(RootModel[str]):
+    root: Annotated[str, Field(max_length=255, min_length=1)]
+
+
+class FeatureRow(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    entity: Entity | int
+    event_time: Annotated[AwareDatetime, Field(alias="eventTime")]
+    created_time: Annotated[AwareDatetime | None, Field(alias="createdTime")] = None
+    values: dict[str, Any]
+
+
+class FeatureRows(Model):
+    rows: Annotated[list[FeatureRow], Field(max_length=1000, min_length=1)]
+
+
+class FeatureSpec(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    type: Literal["float", "int", "bool", "string", "vector"]
+    size: Annotated[int | None, Field(ge=1, le=4096)] = None
+    description: Annotated[str | None, Field(max_length=1024)] = None
+
+
+class TtlSeconds(RootModel[int]):
+    root: Annotated[int, Field(ge=1, le=316224000)]
+
+
+class FeatureViewChange(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    description: Annotated[str | None, Field(max_length=4096)] = None
+    owner: Annotated[str | None, Field(description="Who answers for the values.", max_length=255)] = None
+    ttl_seconds: Annotated[TtlSeconds | None, Field(alias="ttlSeconds")] = None
+    add_features: Annotated[
+        list[FeatureSpec] | None, Field(alias="addFeatures", max_length=256, min_length=1)
+    ] = None
+
+
+class FeatureViewChanged(Model):
+    """
+    A feature view was made or its definition changed; the revision counts from 1.
+    """
+
+    view_id: Annotated[
+        str, Field(alias="viewId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    revision: Annotated[int, Field(ge=1)]
+    by: str
+
+
+class FeatureViewDeleted(Model):
+    """
+    A feature view was deleted; its values are removed soon.
+    """
+
+    view_id: Annotated[
+        str, Field(alias="viewId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    ]
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    revision: Annotated[int, Field(ge=1)]
+    by: str
+
+
+class FeatureViewSpec(Model):
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    description: Annotated[str | None, Field(max_length=4096)] = None
+    owner: Annotated[str | None, Field(description="Who answers for the values.", max_length=255)] = None
+    entity: FeatureEntity
+    features: Annotated[list[FeatureSpec], Field(max_length=256, min_length=1)]
+    ttl_seconds: Annotated[TtlSeconds | None, Field(alias="ttlSeconds")] = None
+
+
 class FenceReply(Model):
     outcome: Literal["ok", "fenced", "cancel"]
 

@@ -12,6 +12,7 @@ const swc = (type) => [
 export default {
   rootDir: '.',
   testEnvironment: '<rootDir>/libs/testing/jest-native-environment.cjs',
+  resolver: '<rootDir>/libs/testing/jest-bundle-resolver.cjs',
   extensionsToTreatAsEsm: ['.ts'],
   testMatch: ['<rootDir>/{libs,services,infra}/**/test/**/*.test.ts', '<rootDir>/tests/**/*.test.ts'],
   transform: { '^.+\\.ts$': swc('es6'), '/node_modules/cookie/.+\\.js$': swc('commonjs') },

@@ -9,6 +9,8 @@ const MAKER = fileURLToPath(new URL('./module-bundle-maker.ts', import.meta.url)
 const HOOK = new URL('./module-bundle-hook.ts', import.meta.url);
 /** Kept with the packages it is made of: `npm ci` removes both. */
 const CACHE = join(REPOSITORY_ROOT, 'node_modules', '.cache', 'millrace', 'modules');
+/** Bundles that stay: platforms and tests that still run load packages from one of an older lock. */
+const KEPT = 3;
 /** Folder with the bundle, for the hook. */
 const FOLDER_VARIABLE = 'MILLRACE_MODULE_BUNDLE';
 
@@ -30,7 +32,7 @@ export async function moduleBundleVariables(
   cache = CACHE,
 ): Promise<NodeJS.ProcessEnv> {
   try {
-    const folder = await bundleAt(cache, packagesKey(), { node, command: [MAKER], kept: 1 });
+    const folder = await bundleAt(cache, packagesKey(), { node, command: [MAKER], kept: KEPT });
     return { [FOLDER_VARIABLE]: folder, NODE_OPTIONS: `--import ${HOOK.href}` };
   } catch (error) {
     onNotice(`packages are loaded file by file, their bundle could not be made: ${(error as Error).message}`);

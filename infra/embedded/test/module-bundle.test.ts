@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from '@jest/globals';
 import { REPOSITORY_ROOT } from '../src/home.ts';
@@ -96,7 +96,7 @@ test('no service loads a package of many modules beside the bundle', async () =>
   }
 });
 
-test('the bundle is made once, and again when another is left over', async () => {
+test('the bundle is made once, and anew beside the two that were used last', async () => {
   const variables = await moduleBundleVariables(process.execPath, () => undefined, cache);
   const folder = variables.MILLRACE_MODULE_BUNDLE as string;
   const madeAt = (): number => statSync(join(folder, 'index.json')).ctimeMs;
@@ -105,9 +105,12 @@ test('the bundle is made once, and again when another is left over', async () =>
   expect(madeAt()).toBe(made);
 
   rmSync(folder, { recursive: true });
-  writeFileSync(join(cache, 'older'), '');
+  for (const [usedAt, name] of ['oldest', 'older', 'old'].entries()) {
+    writeFileSync(join(cache, name), '');
+    utimesSync(join(cache, name), usedAt, usedAt);
+  }
   await moduleBundleVariables(process.execPath, () => undefined, cache);
-  expect(readdirSync(cache)).toEqual([folder.slice(cache.length + 1)]);
+  expect(readdirSync(cache).sort()).toEqual([basename(folder), 'old', 'older']);
 });
 
 test('a bundle that cannot be made is said and done without', async () => {

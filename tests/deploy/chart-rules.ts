@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import { identityOf, lintChart, tryRender } from '../../scripts/generate/chart.ts';
-import { objectsOf, SETTINGS } from './rendered.ts';
-import { workloadsOf } from './workloads.ts';
+import { objectsOf, rendered, SETTINGS } from './rendered.ts';
+import { ofKind, workloadsOf } from './workloads.ts';
 
 const GOLDEN = join(import.meta.dirname, 'goldens');
 /** Severity of Helm's findings from which on something is wrong: warnings and errors. */
 const WARNING = 2;
+/** The first use of Helm fetches it: some 80 MB. */
+const FETCH_TIMEOUT_MS = 300_000;
+
+beforeAll(async () => void (await rendered()), FETCH_TIMEOUT_MS);
 
 test("Helm's own lint has nothing to say", async () => {
   const { messages } = await lintChart();
@@ -76,4 +80,11 @@ test('where something scales by itself, the number of pods is left to it', async
       scaled.has(object.metadata.name),
     ]);
   }
+});
+
+test.each(SETTINGS)('%s: a name belongs to HTTP or to gRPC, as the Gateway API asks', async (setting) => {
+  const objects = await objectsOf(setting);
+  const names = (kind: string): string[] =>
+    ofKind<{ hostnames: string[] }>(objects, kind).flatMap(({ spec }) => spec.hostnames);
+  expect(names('GRPCRoute').filter((name) => names('HTTPRoute').includes(name))).toEqual([]);
 });

@@ -20,6 +20,8 @@ const run = promisify(execFile);
 /** Labels that Prometheus and our registry add to every series. */
 const ADDED = ['service', 'job', 'instance', 'le'];
 const QUIET_MINUTES = 60;
+/** The first use fetches Prometheus. */
+const FETCH_TIMEOUT_MS = 180_000;
 
 type Rule = {
   alert: string;
@@ -149,25 +151,29 @@ const quietTest = {
   ],
 };
 
-test('promtool takes the alerts and the configuration, fires each alert and none on a quiet platform', async () => {
-  const programs = await prometheusPrograms();
-  if (programs === undefined) return;
-  cpSync(join(REPOSITORY_ROOT, 'infra', 'prometheus'), folder, { recursive: true });
-  writeFileSync(join(folder, 'metrics-token'), 'key');
-  const tests = {
-    rule_files: ['alerts.yaml'],
-    evaluation_interval: '1m',
-    tests: [...ALERT_CASES.map(firingTest), quietTest],
-  };
-  // JSON is YAML
-  writeFileSync(join(folder, 'tests.yaml'), JSON.stringify(tests));
-  const config = await run(programs.promtool, ['check', 'config', join(folder, 'prometheus.yaml')]);
-  expect(config.stdout).toMatch(/SUCCESS: \d+ rules found/);
-  const fired = await run(programs.promtool, ['test', 'rules', join(folder, 'tests.yaml')]).catch(
-    (error: { stdout: string; stderr: string }) => error,
-  );
-  expect(`${fired.stdout}${fired.stderr}`).toMatch(/SUCCESS/);
-});
+test(
+  'promtool takes the alerts and the configuration, fires each alert and none on a quiet platform',
+  async () => {
+    const programs = await prometheusPrograms();
+    if (programs === undefined) return;
+    cpSync(join(REPOSITORY_ROOT, 'infra', 'prometheus'), folder, { recursive: true });
+    writeFileSync(join(folder, 'metrics-token'), 'key');
+    const tests = {
+      rule_files: ['alerts.yaml'],
+      evaluation_interval: '1m',
+      tests: [...ALERT_CASES.map(firingTest), quietTest],
+    };
+    // JSON is YAML
+    writeFileSync(join(folder, 'tests.yaml'), JSON.stringify(tests));
+    const config = await run(programs.promtool, ['check', 'config', join(folder, 'prometheus.yaml')]);
+    expect(config.stdout).toMatch(/SUCCESS: \d+ rules found/);
+    const fired = await run(programs.promtool, ['test', 'rules', join(folder, 'tests.yaml')]).catch(
+      (error: { stdout: string; stderr: string }) => error,
+    );
+    expect(`${fired.stdout}${fired.stderr}`).toMatch(/SUCCESS/);
+  },
+  FETCH_TIMEOUT_MS,
+);
 
 test('Prometheus scrapes every service by a key from a file', () => {
   type Config = {

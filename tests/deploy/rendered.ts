@@ -10,7 +10,10 @@ const ON = { enabled: true };
 const EVERYTHING: Values = {
   namespace: { create: true },
   image: { registry: 'registry.example.com/team', tag: '1.2.3', pullSecrets: [{ name: 'pull' }] },
-  settings: { otlpEndpoint: 'http://otel-collector.monitoring.svc:4318' },
+  settings: {
+    otlpEndpoint: 'http://otel-collector.monitoring.svc:4318',
+    s3PublicEndpoint: 'https://files.example.com',
+  },
   oidcIssuers: [
     {
       name: 'corp',

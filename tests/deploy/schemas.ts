@@ -9,8 +9,9 @@ import { PrometheusRule } from '@kubernetes-models/prometheus-operator/monitorin
 import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor';
 import { ensureEnvironment, environmentsRoot } from '@millrace/embedded';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import type { KubeObject } from '../../scripts/generate/chart.ts';
+import type { Json, KubeObject } from '../../scripts/generate/chart.ts';
 import { identityOf } from '../../scripts/generate/chart.ts';
+import { undeclaredFields } from './declared-fields.ts';
 import { objectsOf, SETTINGS } from './rendered.ts';
 import { ofKind } from './workloads.ts';
 
@@ -18,14 +19,14 @@ import { ofKind } from './workloads.ts';
 const RELEASES = ['1.30', '1.31', '1.32', '1.33', '1.34', '1.35', '1.36', '1.37'];
 const SCHEMAS = 'lib/python*/site-packages/kubernetes_validate/kubernetes-json-schema';
 
-/** Kinds of operators, and the check that their makers' types give. */
-const OPERATORS: Record<string, new (data: never) => { validate(): void }> = {
-  ExternalSecret,
-  GRPCRoute,
-  HTTPRoute,
-  PrometheusRule,
-  ScaledObject,
-  ServiceMonitor,
+/** Kinds of operators: the check that their makers' types give, and where those are declared. */
+const OPERATORS: Record<string, { Model: new (data: never) => { validate(): void }; folder: string }> = {
+  ExternalSecret: { Model: ExternalSecret, folder: 'external-secrets/external-secrets.io/v1' },
+  GRPCRoute: { Model: GRPCRoute, folder: 'gateway-api/gateway.networking.k8s.io/v1' },
+  HTTPRoute: { Model: HTTPRoute, folder: 'gateway-api/gateway.networking.k8s.io/v1' },
+  PrometheusRule: { Model: PrometheusRule, folder: 'prometheus-operator/monitoring.coreos.com/v1' },
+  ScaledObject: { Model: ScaledObject, folder: 'keda/keda.sh/v1alpha1' },
+  ServiceMonitor: { Model: ServiceMonitor, folder: 'prometheus-operator/monitoring.coreos.com/v1' },
 };
 /** KServe publishes its types for Python only; its shape is held below. */
 const UNKNOWN = 'ClusterServingRuntime';
@@ -74,18 +75,23 @@ test.each(RELEASES)('Kubernetes %s takes every object, and no field is unknown t
   expect(objects.flatMap(check)).toEqual([]);
 });
 
-test('operators take theirs', async () => {
+function operatorFaults(object: KubeObject): string[] {
+  const operator = OPERATORS[object.kind];
+  if (operator === undefined) return [`nobody knows ${object.kind}`];
+  const model = `@kubernetes-models/${operator.folder}/${object.kind}`;
+  const faults = undeclaredFields(object as unknown as Json, model);
+  try {
+    new operator.Model(object as never).validate();
+  } catch (error) {
+    faults.push((error as Error).message);
+  }
+  return faults.map((fault) => `${identityOf(object)}: ${fault}`);
+}
+
+test('operators take theirs, and no field is unknown to them', async () => {
   const objects = (await allObjects()).filter(({ kind }) => kind in OPERATORS);
   expect(new Set(objects.map(({ kind }) => kind))).toEqual(new Set(Object.keys(OPERATORS)));
-  const faults = objects.flatMap((object) => {
-    const Model = OPERATORS[object.kind];
-    try {
-      if (Model !== undefined) new Model(object as never).validate();
-      return [];
-    } catch (error) {
-      return [`${identityOf(object)}: ${(error as Error).message}`];
-    }
-  });
+  const faults = objects.flatMap(operatorFaults);
   expect(faults).toEqual([]);
 });
 
@@ -95,8 +101,15 @@ test('the checks see a field that is unknown, of another type, or missing', asyn
   if (service === undefined) throw new Error('there is no Service');
   expect(check({ ...service, spec: { ...service.spec, prots: [] } }).join()).toMatch(/prots/);
   expect(check({ ...service, spec: { ports: 'http' } }).join()).toMatch(/ports/);
-  const scaled = { metadata: { name: 'x' }, spec: { scaleTargetRef: {}, triggers: [{ type: 'cpu' }] } };
-  expect(() => new ScaledObject(scaled as never).validate()).toThrow(/name|metadata/);
+  const [scaled] = ofKind<{ triggers: object[] }>(await objectsOf('everything'), 'ScaledObject');
+  if (scaled === undefined) throw new Error('there is no ScaledObject');
+  const [trigger] = scaled.spec.triggers;
+  const misspelt = {
+    ...scaled,
+    spec: { ...scaled.spec, maxReplicas: 3, triggers: [{ ...trigger, typ: 'cpu' }] },
+  };
+  expect(operatorFaults(misspelt).join()).toMatch(/triggers\/0\/typ is not known.*maxReplicas is not known/);
+  expect(operatorFaults({ ...scaled, spec: { triggers: 1 } }).join()).toMatch(/scaleTargetRef|triggers/);
 });
 
 test('the runtime of KServe names its container, protocols and formats as KServe asks', async () => {

@@ -9,6 +9,7 @@ import { objectsOf, SETTINGS } from './rendered.ts';
 import type { Container, Variable } from './workloads.ts';
 import { ofKind, workloadsOf } from './workloads.ts';
 
+type Claim = { metadata: { name: string }; spec: { resources: { requests: { storage: string } } } };
 type ConfigSchema = Parameters<typeof loadConfig>[0];
 
 /** Variables of Node and Python themselves. */
@@ -69,6 +70,22 @@ test.each(SETTINGS)(
     }
   },
 );
+
+const UNITS: Readonly<Record<string, number>> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40 };
+const bytesOf = (quantity = ''): number => Number.parseFloat(quantity) * (UNITS[quantity.slice(-2)] ?? 1);
+
+test.each(SETTINGS)('%s: what inference may keep fits its volume and its memory', async (setting) => {
+  const objects = await objectsOf(setting);
+  const [workload] = workloadsOf(objects).filter(({ component }) => component === 'inference');
+  const container = workload?.pod.containers[0];
+  const { config } = loadConfig(await schemaOf('inference'), environmentOf(container, objects));
+  const bounds = config as { cacheBytesMax: number; loadedBytesMax: number; hostMemoryBytesMax: number };
+  const spec = workload?.object.spec as { volumeClaimTemplates: Claim[] } | undefined;
+  const claim = spec?.volumeClaimTemplates[0];
+  expect(bytesOf(claim?.spec.resources.requests.storage)).toBeGreaterThan(bounds.cacheBytesMax * 1.2);
+  const memory = bytesOf(container?.resources?.limits?.memory);
+  expect(memory).toBeGreaterThan(bounds.loadedBytesMax + bounds.hostMemoryBytesMax);
+});
 
 test('a variable that is not there, and one that is missing, are seen', async () => {
   const objects = await objectsOf('defaults');
@@ -145,7 +162,7 @@ test.each(SETTINGS)('%s: what is referred to by name is there', async (setting) 
   );
   for (const { component, object, pod } of workloadsOf(objects)) {
     const { volumeClaimTemplates = [] } = object.spec as {
-      volumeClaimTemplates?: { metadata: { name: string } }[];
+      volumeClaimTemplates?: Claim[];
     };
     const claims = volumeClaimTemplates.map(({ metadata }) => metadata.name);
     const mounted = new Set([...claims, ...(pod.volumes ?? []).map(({ name }) => name)]);

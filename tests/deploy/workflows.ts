@@ -61,3 +61,17 @@ test('every image of the chart is built, from a target that is there', async () 
       true,
     ]);
 });
+
+test('what the chart runs inside images is what their Dockerfiles put there', async () => {
+  const [node, worker] = ['node', 'worker'].map((file) => text(`deploy/docker/${file}.Dockerfile`));
+  for (const { component, pod } of workloadsOf(await objectsOf('everything'))) {
+    const isWorker = component.includes('worker');
+    const uid = String(pod.securityContext?.runAsUser);
+    expect([component, (isWorker ? worker : node)?.includes(`USER ${uid}:`)]).toEqual([component, true]);
+    for (const { command, livenessProbe } of pod.containers) {
+      if (command !== undefined) expect(node).toContain(` ${command[0]}\n`);
+      const probe = livenessProbe?.exec?.command.map((part) => JSON.stringify(part)).join(', ');
+      if (probe !== undefined) expect(worker).toContain(`CMD [${probe}]`);
+    }
+  }
+});

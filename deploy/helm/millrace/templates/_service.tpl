@@ -21,6 +21,9 @@
 {{ include "millrace.settingEnv" (list $root "MILLRACE_NATS_INBOX_PREFIX" "nats-inbox-prefix") }}
 {{- if $service.s3 }}
 {{ include "millrace.s3Env" (list $root $secrets.s3) }}
+{{- if $root.Values.settings.s3PublicEndpoint }}
+{{ include "millrace.settingEnv" (list $root "MILLRACE_S3_PUBLIC_ENDPOINT" "s3-public-endpoint") }}
+{{- end }}
 {{- end }}
 {{- if eq $name "gateway" }}
 {{ include "millrace.gatewayEnv" $root }}

@@ -8,8 +8,8 @@ import { EventCursor, placeOfEvent } from '../events/event-cursor.ts';
 import { QueryName } from '../time-range.ts';
 import type { Erasure, ErasureRepository } from './erasure.repository.ts';
 
-/** Steps of one request: it removes up to 500,000 predictions, in well under a minute. */
-const CHUNKS_MAX = 100;
+/** Steps of one request, which removes up to 100,000 predictions within the time that the gateway waits. */
+const CHUNKS_MAX = 20;
 
 const ErasureView = Type.Object({
   id: Type.String(),

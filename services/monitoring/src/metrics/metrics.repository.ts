@@ -15,11 +15,18 @@ export type MetricsFilter = {
   stage?: string | undefined;
 };
 
-/** Exact sums over the predictions of one version at one stage; with a step also of one of its roll-ups. */
+/** What predictions are kept apart by; without a name they are all one group. */
+export type Grouping = {
+  readonly groupBy?: 'version' | 'stage' | undefined;
+  /** By the start of their roll-up too. */
+  readonly byStart: boolean;
+};
+
+/** Exact sums over the predictions of a group; version and stage are empty where they do not part groups. */
 export type MetricsSums = {
   version: string;
   stage: string;
-  /** Milliseconds since 1970; null without a step. */
+  /** Milliseconds since 1970; null where groups are not by start. */
   start: number | null;
   predictions: number;
   latencyNs: number;
@@ -33,10 +40,10 @@ export type MetricsSums = {
 export type Sketched = MetricsSums & { sketch: LatencySketch };
 
 export type MetricsRepository = {
-  /** Sums over the segments, by version and stage. */
-  sums(filter: MetricsFilter, segments: readonly Segment[]): Promise<MetricsSums[]>;
-  /** The same with the sketches of latencies; with `byStart` by start as well. */
-  sketched(filter: MetricsFilter, segments: readonly Segment[], byStart: boolean): Promise<Sketched[]>;
+  /** Sums over all predictions of the segments; undefined without any. */
+  total(filter: MetricsFilter, segments: readonly Segment[]): Promise<MetricsSums | undefined>;
+  /** Sums and sketches of latencies over the segments, by group. */
+  sketched(filter: MetricsFilter, segments: readonly Segment[], grouping: Grouping): Promise<Sketched[]>;
   /** Counts of confidences in equal parts of [0, 1]. */
   confidenceBins(filter: MetricsFilter, segments: readonly Segment[]): Promise<number[]>;
 };
@@ -53,16 +60,23 @@ const ROLLED_WHERE = 'where ($3::text is null or r.version = $3) and ($4::text i
 const RAW_WHERE = `p.tenant = $1 and p.model = $2 and p.at >= $5 and p.at < $6
   and ($3::text is null or p.version = $3) and ($4::text is null or p.stage = $4)`;
 
-const ROLLED_SUMS = (byStart: boolean): string => `
-  select r.version, r.stage, ${byStart ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null'} as start,
-    sum(r.predictions)::float8 as predictions, sum(r.latency_ns)::float8 as "latencyNs",
-    sum(r.confidences)::float8 as confidences, sum(r.confidence_nano)::float8 as "confidenceNano",
-    sum(r.size_bytes)::float8 as "sizeBytes", sum(r.judged)::float8 as judged, sum(r.correct)::float8 as correct
+/** Columns that part the groups; predictions that no roll-up stands for have no start. */
+function groupColumns(table: 'r' | 'p', { groupBy, byStart }: Grouping): string {
+  const column = (name: 'version' | 'stage'): string => (groupBy === name ? `${table}.${name}` : "''");
+  const start = byStart && table === 'r' ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null::float8';
+  return `${column('version')} as version, ${column('stage')} as stage, ${start} as start`;
+}
+
+const rolledSums = (grouping: Grouping): string => `
+  select ${groupColumns('r', grouping)}, sum(r.predictions)::float8 as predictions,
+    sum(r.latency_ns)::float8 as "latencyNs", sum(r.confidences)::float8 as confidences,
+    sum(r.confidence_nano)::float8 as "confidenceNano", sum(r.size_bytes)::float8 as "sizeBytes",
+    sum(r.judged)::float8 as judged, sum(r.correct)::float8 as correct
   ${ROLLED} ${ROLLED_WHERE} group by 1, 2, 3`;
 
 // whole numbers made as the roll-ups make them, so that the parts add up to what one sum over all rows would give
-const RAW_SUMS = `
-  select p.version, p.stage, null as start, count(*)::float8 as predictions,
+const rawSums = (grouping: Grouping): string => `
+  select ${groupColumns('p', grouping)}, count(*)::float8 as predictions,
     sum(floor(least(p.latency_ms, ${LATENCY_MAX_MS}) * 1e6 + 0.5)::bigint)::float8 as "latencyNs",
     count(p.confidence)::float8 as confidences,
     coalesce(sum(floor(least(greatest(p.confidence, -${CONFIDENCE_MAX}), ${CONFIDENCE_MAX}) * 1e9 + 0.5)::bigint)
@@ -71,19 +85,25 @@ const RAW_SUMS = `
     count(*) filter (where f.correct)::float8 as correct
   from monitoring.predictions p
   left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant and f.is_matched
-  where ${RAW_WHERE} group by 1, 2`;
+  where ${RAW_WHERE} group by 1, 2, 3`;
 
-const ROLLED_BINS = (byStart: boolean): string => `
-  select r.version, r.stage, ${byStart ? '(extract(epoch from r.start_at) * 1000)::float8' : 'null'} as start,
-    b.key, sum(b.count)::float8 as count
-  ${ROLLED} cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
-  ${ROLLED_WHERE} group by 1, 2, 3, 4`;
+/** One row a group, with its bins as arrays. */
+const asSketches = (bins: string): string => `
+  select version, stage, start, array_agg(key) as keys, array_agg(count) as counts from (${bins}) as b
+  group by 1, 2, 3`;
 
-const RAW_BINS = `
-  select p.version, p.stage, null as start,
-    ceil(ln(least(greatest(p.latency_ms, ${LATENCY_MIN_MS}), ${LATENCY_MAX_MS})) / ${LOG_GAMMA})::int as key,
-    count(*)::float8 as count
-  from monitoring.predictions p where ${RAW_WHERE} group by 1, 2, 4`;
+const rolledBins = (grouping: Grouping): string =>
+  asSketches(`
+    select ${groupColumns('r', grouping)}, b.key, sum(b.count)::float8 as count
+    ${ROLLED} cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
+    ${ROLLED_WHERE} group by 1, 2, 3, 4`);
+
+const rawBins = (grouping: Grouping): string =>
+  asSketches(`
+    select ${groupColumns('p', grouping)},
+      ceil(ln(least(greatest(p.latency_ms, ${LATENCY_MIN_MS}), ${LATENCY_MAX_MS})) / ${LOG_GAMMA})::int as key,
+      count(*)::float8 as count
+    from monitoring.predictions p where ${RAW_WHERE} group by 1, 2, 3, 4`);
 
 const ROLLED_CONFIDENCES = `
   select (b.place - 1)::int as place, sum(b.count)::float8 as count
@@ -96,7 +116,7 @@ const RAW_CONFIDENCES = `
   from monitoring.predictions p where p.confidence is not null and ${RAW_WHERE} group by 1`;
 
 type Statements = { readonly rolled: string; readonly raw: string };
-type Bin = Pick<MetricsSums, 'version' | 'stage' | 'start'> & { key: number; count: number };
+type Bins = Pick<MetricsSums, 'version' | 'stage' | 'start'> & { keys: number[]; counts: number[] };
 
 async function read<Row extends object>(
   client: PoolClient,
@@ -135,8 +155,8 @@ const SUMMED = [
   'correct',
 ] as const;
 
-/** Adds sums to others of the same kind. */
-export function addSums(to: MetricsSums, more: MetricsSums): void {
+/** Adds sums to others of the same group. */
+function addSums(to: MetricsSums, more: MetricsSums): void {
   for (const name of SUMMED) to[name] += more[name];
 }
 
@@ -155,26 +175,33 @@ export function createMetricsRepository(database: Database): MetricsRepository {
   // one view of the tables for all statements of a question
   const inOneView = <T>(work: (client: PoolClient) => Promise<T>): Promise<T> =>
     inTransaction(database, work, 'begin isolation level repeatable read read only');
-  const sumsOf = (
+  const sumsOf = async (
     client: PoolClient,
     filter: MetricsFilter,
     segments: readonly Segment[],
-    byStart: boolean,
-  ): Promise<MetricsSums[]> =>
-    read<MetricsSums>(client, filter, segments, { rolled: ROLLED_SUMS(byStart), raw: RAW_SUMS });
+    grouping: Grouping,
+  ): Promise<Map<string, MetricsSums>> => {
+    const statements = { rolled: rolledSums(grouping), raw: rawSums(grouping) };
+    return merged(await read<MetricsSums>(client, filter, segments, statements));
+  };
 
   return {
-    sums: (filter, segments) =>
-      inOneView(async (client) => [...merged(await sumsOf(client, filter, segments, false)).values()]),
-    sketched: (filter, segments, byStart) =>
+    total: (filter, segments) =>
+      inOneView(async (client) => {
+        const [total] = (await sumsOf(client, filter, segments, { byStart: false })).values();
+        return total;
+      }),
+    sketched: (filter, segments, grouping) =>
       inOneView(async (client) => {
         const found = new Map<string, Sketched>();
-        for (const [key, sums] of merged(await sumsOf(client, filter, segments, byStart)))
+        for (const [key, sums] of await sumsOf(client, filter, segments, grouping))
           found.set(key, { ...sums, sketch: new Map() });
-        const statements = { rolled: ROLLED_BINS(byStart), raw: RAW_BINS };
-        for (const bin of await read<Bin>(client, filter, segments, statements)) {
-          const own = found.get(keyOf(bin));
-          if (own !== undefined) addToSketch(own.sketch, bin.key, bin.count);
+        const statements = { rolled: rolledBins(grouping), raw: rawBins(grouping) };
+        for (const bins of await read<Bins>(client, filter, segments, statements)) {
+          const sketch = found.get(keyOf(bins))?.sketch;
+          if (sketch !== undefined)
+            for (const [index, key] of bins.keys.entries())
+              addToSketch(sketch, key, bins.counts[index] as number);
         }
         return [...found.values()];
       }),

@@ -1,10 +1,8 @@
 import { AppError } from '@millrace/contracts';
-import type { LatencySketch } from '../rollups/latency-sketch.ts';
-import { addToSketch, latencyQuantiles } from '../rollups/latency-sketch.ts';
+import { latencyQuantiles } from '../rollups/latency-sketch.ts';
 import type { Cover, RetentionDays, Segment } from '../rollups/time-cover.ts';
 import { coverRange, DAY_MS, keptSince } from '../rollups/time-cover.ts';
 import type { MetricsFilter, MetricsRepository, MetricsSums, Sketched } from './metrics.repository.ts';
-import { addSums } from './metrics.repository.ts';
 
 /** Steps of one answer at most. */
 export const STEPS_MAX = 1_500;
@@ -56,7 +54,10 @@ export type MetricsService = {
   confidences(filter: MetricsFilter, range: Range): Promise<{ bins: number[]; isExact: boolean }>;
 };
 
-const NOTHING: Omit<MetricsSums, 'version' | 'stage' | 'start'> = {
+const NOTHING: MetricsSums = {
+  version: '',
+  stage: '',
+  start: null,
   predictions: 0,
   latencyNs: 0,
   confidences: 0,
@@ -74,15 +75,6 @@ function averagesOf(sums: MetricsSums): Averages {
     avgConfidence: confidences === 0 ? null : confidenceNano / confidences / 1e9,
     accuracy: judged === 0 ? null : correct / judged,
   };
-}
-
-/** Sums of a group, an empty one to begin with. */
-function emptyGroup(version = '', stage = '', start: number | null = null): Sketched {
-  return { version, stage, start, ...NOTHING, sketch: new Map() };
-}
-
-function addSketch(to: LatencySketch, more: LatencySketch): void {
-  for (const [key, count] of more) addToSketch(to, key, count);
 }
 
 const finite = (ms: number): number | null => (Number.isFinite(ms) ? ms : null);
@@ -120,19 +112,11 @@ export function createMetricsService(
     return { from, to, isExact, segments };
   }
 
-  function grouped(rows: readonly Sketched[], { groupBy, step }: MetricsQuestion): Sketched[] {
-    const groups = new Map<string, Sketched>();
-    if (groupBy === undefined && step === undefined) groups.set('', emptyGroup());
-    for (const row of rows) {
-      const version = groupBy === 'version' ? row.version : '';
-      const stage = groupBy === 'stage' ? row.stage : '';
-      const key = step === undefined ? version + stage : JSON.stringify([row.start, version, stage]);
-      const group = groups.get(key) ?? emptyGroup(version, stage, row.start);
-      groups.set(key, group);
-      addSums(group, row);
-      addSketch(group.sketch, row.sketch);
-    }
-    return [...groups.values()].sort(
+  /** In the order of time, then of names; without groups always one. */
+  function inOrder(groups: Sketched[], { groupBy, step }: MetricsQuestion): Sketched[] {
+    if (groups.length === 0 && groupBy === undefined && step === undefined)
+      return [{ ...NOTHING, sketch: new Map() }];
+    return groups.sort(
       (a, b) =>
         (a.start ?? 0) - (b.start ?? 0) ||
         a.version.localeCompare(b.version) ||
@@ -142,15 +126,14 @@ export function createMetricsService(
 
   return {
     async averages(filter, range) {
-      const total = emptyGroup();
-      for (const sums of await repository.sums(filter, coverOf(range).segments)) addSums(total, sums);
-      return averagesOf(total);
+      return averagesOf((await repository.total(filter, coverOf(range).segments)) ?? NOTHING);
     },
     async answer(question) {
       const { step, groupBy, quantiles } = question;
       const cover = step === undefined ? coverOf(question) : stepsOf(question, step);
-      const rows = await repository.sketched(question, cover.segments, step !== undefined);
-      const items = grouped(rows, question).map((group): MetricsItem => {
+      const grouping = { groupBy, byStart: step !== undefined };
+      const groups = await repository.sketched(question, cover.segments, grouping);
+      const items = inOrder(groups, question).map((group): MetricsItem => {
         const values = latencyQuantiles(group.sketch, quantiles);
         return {
           version: groupBy === 'version' ? group.version : (question.version ?? null),

@@ -10,7 +10,8 @@ import type { Partitions } from './partitions.ts';
 import { dayOf } from './partitions.ts';
 import { PREDICTIONS_CONSUMER, storeBatch } from './prediction.repository.ts';
 
-const ACK_WAIT_MS = 30_000;
+/** What a process that was killed had in hand comes to another after this; one that lives says so in time. */
+const ACK_WAIT_MS = 10_000;
 /** Batches stored at once; each is one transaction. */
 const CONCURRENCY = 4;
 /** As often as it takes: the stream's age, not a count, bounds how long Postgres may be away. */
@@ -81,6 +82,7 @@ export function startPredictionConsumer(deps: {
     {
       concurrency: CONCURRENCY,
       async onMessage(message) {
+        const working = setInterval(() => message.working(), ACK_WAIT_MS / 3);
         try {
           await store(message);
           message.ack();
@@ -94,6 +96,8 @@ export function startPredictionConsumer(deps: {
           if (hasNoPartition(error)) partitions.forget();
           logger.warn({ err: error }, 'Predictions wait for Postgres.');
           message.nak(retryDelayMs(message.info.deliveryCount));
+        } finally {
+          clearInterval(working);
         }
       },
     },

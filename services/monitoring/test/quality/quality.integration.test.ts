@@ -185,6 +185,32 @@ describe('feedback', () => {
     expect(sums).toEqual({ judged: 60, predictions: 60 });
   });
 
+  test('of many predictions and versions, in any order and at once, never waits in a circle', async () => {
+    const made = Array.from({ length: 45 }, () => prediction());
+    const storing = [0, 1, 2].map((part) => batch('circle', made.slice(part * 15, part * 15 + 15)));
+    const lists = Array.from({ length: 8 }, (_, round) => {
+      const items = made.map(({ inferenceId }, index) => ({
+        inferenceId,
+        outcome: {},
+        correct: (index + round) % 2 === 0,
+      }));
+      return round % 2 === 0 ? items : items.toReversed();
+    });
+    await Promise.all([
+      ...storing.map((data) => monitoring.store(data)),
+      ...lists.map((items) => say(items)),
+    ]);
+    const [sums] = await monitoring.rows(
+      `select sum(judged)::int as judged, sum(predictions)::int as predictions from monitoring.rollups
+       where model = 'circle' and width_seconds = 60`,
+    );
+    expect(sums).toEqual({ judged: 45, predictions: 45 });
+    const [said] = await monitoring.rows<{ accuracy: number }>(
+      `select avg(f.correct::int)::float8 as accuracy from monitoring.feedback f where f.model = 'circle'`,
+    );
+    expect(await accuracyOf('circle')).toBe(said?.accuracy);
+  });
+
   test('left beside its prediction by a process that ended between the two is joined later', async () => {
     const made = Array.from({ length: 5 }, () => prediction());
     await monitoring.store(batch('left-over', made));

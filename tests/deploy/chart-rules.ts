@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from '@jest/globals';
+import type { KubeObject } from '../../scripts/generate/chart.ts';
 import { identityOf, lintChart, tryRender } from '../../scripts/generate/chart.ts';
 import { objectsOf, rendered, SETTINGS } from './rendered.ts';
 import { ofKind, workloadsOf } from './workloads.ts';
@@ -87,4 +88,29 @@ test.each(SETTINGS)('%s: a name belongs to HTTP or to gRPC, as the Gateway API a
   const names = (kind: string): string[] =>
     ofKind<{ hostnames: string[] }>(objects, kind).flatMap(({ spec }) => spec.hostnames);
   expect(names('GRPCRoute').filter((name) => names('HTTPRoute').includes(name))).toEqual([]);
+});
+
+/** Fields that the API server refuses to change, of every object that has one. */
+function fixedFields(objects: readonly KubeObject[]): Map<string, unknown> {
+  const workloads = workloadsOf(objects).map(({ object }) => {
+    const spec = object.spec as Record<string, unknown> & { volumeClaimTemplates?: { metadata: unknown }[] };
+    const claims = spec.volumeClaimTemplates?.map(({ metadata }) => metadata);
+    return [identityOf(object), [spec.selector, spec.serviceName, spec.podManagementPolicy, claims]] as const;
+  });
+  const services = ofKind<{ clusterIP?: string; selector: object }>(objects, 'Service').map(
+    (object) => [identityOf(object), [object.spec.clusterIP, object.spec.selector]] as const,
+  );
+  return new Map([...workloads, ...services]);
+}
+
+test('an upgrade with whatever values changes nothing that cannot be changed', async () => {
+  const before = fixedFields(await objectsOf('defaults'));
+  const after = fixedFields(await objectsOf('everything'));
+  // the Job has the version in its name, so that each version has one of its own
+  const kept = [...before].filter(([name]) => !name.startsWith('batch/'));
+  expect(kept.length).toBeGreaterThan(15);
+  for (const [name, fields] of kept) expect([name, after.get(name)]).toEqual([name, fields]);
+  const jobs = (names: Iterable<string>): string[] => [...names].filter((name) => name.startsWith('batch/'));
+  expect(jobs(before.keys())).toEqual(['batch/Job/millrace-migrate-0-0-0']);
+  expect(jobs(after.keys())).toEqual(['batch/Job/millrace-migrate-1-2-3']);
 });

@@ -123,7 +123,7 @@
     httpGet: { path: /health/ready, port: http }
     periodSeconds: 5
     timeoutSeconds: 4
-    failureThreshold: 3
+    failureThreshold: {{ $service.readinessFailures }}
   lifecycle:
     preStop:
       sleep: { seconds: {{ $root.Values.drainSeconds }} }

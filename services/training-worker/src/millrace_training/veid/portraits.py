@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .cameras import camera, shoot
 from .dataset import SPLITS, Sample, Split
-from .faces import draw_identity, draw_view, render
+from .faces import View, draw_identity, draw_view, render
 from .folders import Found, pictures, split_by_group, unusable
 
 FORMAT = 'millrace-veid-face-v1'
@@ -25,6 +26,9 @@ CHUNK = 4
 
 SPREAD = 1.35
 """Of the traits; at 64 pixels many differences of real faces would be less than one pixel."""
+
+CUT_SHIFT, CUT_SCALE, CUT_ROLL = 0.12, 0.12, 0.14
+"""How far a portrait is cut from the middle (half heads), too large or small (share), and turned (radians)."""
 
 SCHEMA = {
     'task': 'verification',
@@ -48,12 +52,23 @@ def sampler(split: str, seed: int, views: int) -> Callable[[int], Sample]:
         identity = draw_identity(np.random.Generator(np.random.PCG64(place)), SPREAD)
         rng = np.random.Generator(np.random.PCG64([*place, 1 + number % views]))
         background = rng.uniform(0.08, 0.6, 3).astype(np.float32)
-        linear, _ = render(identity, draw_view(rng), SIZE, background)
+        linear, _ = render(identity, _cut(draw_view(rng), rng), SIZE, background)
         device = camera(int(rng.choice(_CAMERAS[split])))
         picture = cv2.cvtColor(shoot(linear, device, SIZE, rng), cv2.COLOR_RGB2GRAY)
         return Sample(picture.reshape(SHAPE).astype(np.uint8), who, f'{split}-{who:05d}', 'portrait')
 
     return draw
+
+
+def _cut(view: View, rng: np.random.Generator) -> View:
+    """`view` as somebody cut it out: neither a hand nor a detector is exact, and pixels do not lie on pixels."""
+    x, y, scale, roll = rng.uniform(-1, 1, 4)
+    return replace(
+        view,
+        shift=(float(CUT_SHIFT * x), float(CUT_SHIFT * y)),
+        scale=float(1 + CUT_SCALE * scale),
+        roll=float(CUT_ROLL * roll),
+    )
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Split], str]:

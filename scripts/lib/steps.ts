@@ -36,13 +36,18 @@ export function runSteps(steps: readonly Step[]): Promise<StepResult[]> {
 
 /**
  * Runs groups of steps, `LANES` groups at a time; the steps of a group follow each other. Output of a step is held
- * until its end, so that those of two never mix. Results are in the order of the groups.
+ * until its end, so that those of two never mix. Results are in the order of the groups. As long as `other` is not
+ * settled, which fills the lanes without keeping the machine busy all the time, only one group runs beside it.
  */
-export function runGroups(groups: readonly (readonly Step[])[]): Promise<StepResult[]> {
+export function runGroups(
+  groups: readonly (readonly Step[])[],
+  other: Promise<unknown> = Promise.resolve(),
+): Promise<StepResult[]> {
   return untilInterrupted(async (signal) => {
     const results: StepResult[][] = [];
     const waiting = [...groups.entries()];
-    const lane = async (): Promise<void> => {
+    const lane = async (_: unknown, number: number): Promise<void> => {
+      if (number > 0) await other;
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const [index, steps] = next;
         results[index] = await runInOrder(steps, signal, printedAtTheEnd);

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from millrace_training.runtime import DETERMINISTIC_ENV
+from millrace_training.runtime import training_environment
 
-os.environ.update(DETERMINISTIC_ENV)
+os.environ.update(training_environment())
 
 from millrace_training.events import Reporter
 from millrace_training.jobs import run_training

@@ -160,6 +160,9 @@ def test_c_sources_compile_and_compute_the_same_bits(model: Int8Model, rows: Any
     flags = ['-std=c99', '-Wall', '-Wextra', '-Werror', '-pedantic', '-O2']
     sources = [str(tmp_path / 'main.c'), str(tmp_path / 'edge_model.c')]
     subprocess.run([compiler, *flags, *sources, '-o', str(program), '-lm'], check=True)
+    # The programs for devices are C++, and include the same headers.
+    as_cpp = ['-x', 'c++', '-std=c++17', '-fsyntax-only', *flags[1:]]
+    subprocess.run([compiler, *as_cpp, str(tmp_path / 'edge_preprocess.h')], check=True)
     # What is far outside the range, and what is no number, must not overflow.
     strange = np.array([[1e30, -1e30, np.inf, -np.inf, np.nan]], np.float32)
     fed = np.concatenate([rows, strange])

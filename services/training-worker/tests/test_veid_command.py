@@ -11,7 +11,7 @@ import pytest
 from conftest import Recorder
 from millrace_training.jobs import run_generate
 from millrace_training.keras_file import normalise_keras
-from millrace_training.veid.command import PLACES, metrics_main, train_main, write_sums
+from millrace_training.veid.command import PLACES, Place, dataset_of, metrics_main, train_main, write_sums
 
 ROOT = Path(__file__).parents[3]
 MODEL = 'liveness_detection'
@@ -108,3 +108,13 @@ def test_the_deterministic_requirements_are_the_lock_of_the_worker() -> None:
     assert '--require-hashes' in file.read_text().splitlines()
     [lock] = [(file.parent / name).resolve() for name in included]
     assert lock == ROOT / 'services' / 'training-worker' / 'requirements.txt'
+
+
+def test_a_dataset_that_was_left_half_way_is_made_again(tmp_path: Path) -> None:
+    place = Place('veid-liveness', 'liveness', {}, {'samples': 40, 'heldoutSamples': 24})
+    folder = dataset_of(place, tmp_path, None, True, Recorder().report)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in ('manifest.json', 'heldout.npz'):
+        (folder / name).unlink()
+    assert dataset_of(place, tmp_path, None, True, Recorder().report) == folder
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole

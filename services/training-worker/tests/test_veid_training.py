@@ -18,7 +18,7 @@ import tensorflow as tf
 from conftest import Recorder
 from millrace_training.jobs import run_generate, run_training
 from millrace_training.recipes.base import Job
-from millrace_training.runtime import DETERMINISTIC_ENV, determinism
+from millrace_training.runtime import determinism, training_environment
 from millrace_training.veid.command import PLACES, publish
 
 TIMEOUT_S = 240
@@ -70,7 +70,7 @@ def _start(jobs: list[dict[str, Any]]) -> subprocess.Popen[str]:
         [sys.executable, str(Path(__file__).with_name('veid_runs.py')), json.dumps(jobs, default=str)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **DETERMINISTIC_ENV},
+        env={**os.environ, **training_environment()},
     )
 
 
@@ -168,7 +168,9 @@ def test_metrics_have_every_field_that_validators_compare(made: dict[str, Made],
 def test_meta_states_all_that_decides_about_the_bits(made: dict[str, Made], name: str) -> None:
     meta = made[name].meta
     assert meta['determinism'] == determinism(5, True)
-    assert meta['determinism']['environment'] == dict(sorted(DETERMINISTIC_ENV.items()))
+    pinned = training_environment()
+    assert meta['determinism']['environment'] == dict(sorted(pinned.items()))
+    assert str(meta['determinism']['threads']['openmp']) == pinned['OMP_NUM_THREADS']
     assert {'cpu', 'features', 'classDigest', 'threads'} <= meta['machine'].keys()
     assert len(meta['environment']['sha256']) == len(meta['dataset']['contentDigest']) == 64
 

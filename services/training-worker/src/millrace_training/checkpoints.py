@@ -39,6 +39,15 @@ class Checkpoint:
     history: list[dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where checkpoints go, which one to resume from, and what they must agree on."""
+
+    work_dir: Path
+    resume_dir: Path | None
+    identity: dict[str, Any]
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

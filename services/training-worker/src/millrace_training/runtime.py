@@ -32,9 +32,7 @@ DETERMINISTIC_ENV = {
     # Threads of PyTorch that wait give their core up: spinning made a step ten times slower on shared cores.
     'OMP_WAIT_POLICY': 'PASSIVE',
 }
-"""Read by Python and the framework while they start; whoever spawns the child sets them, and
-`reexec_if_needed` mends.
-"""
+"""Of what `training_environment` gives, all that does not depend on the threads."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -60,9 +58,22 @@ def threads_from_env() -> Threads:
     return Threads(*values)
 
 
+def training_environment() -> dict[str, str]:
+    """Variables that Python and the frameworks read while they start and a repeatable training needs; whoever
+    spawns the child sets them, and `reexec_if_needed` mends.
+
+    The pools of NumPy and PyTorch, which read OMP_NUM_THREADS, have as many threads as an operation has; a
+    wrong number is left to `threads_from_env` to name.
+    """
+    try:
+        return {**DETERMINISTIC_ENV, 'OMP_NUM_THREADS': str(threads_from_env().intra)}
+    except RecipeError:
+        return DETERMINISTIC_ENV
+
+
 def missing_settings() -> dict[str, str]:
-    """The settings of DETERMINISTIC_ENV that this process was started without."""
-    return {name: value for name, value in DETERMINISTIC_ENV.items() if os.environ.get(name) != value}
+    """What of `training_environment` this process was started without."""
+    return {name: value for name, value in training_environment().items() if os.environ.get(name) != value}
 
 
 def determinism(seed: int, deterministic: bool, accelerators: Sequence[str] = ()) -> dict[str, Any]:
@@ -75,7 +86,7 @@ def determinism(seed: int, deterministic: bool, accelerators: Sequence[str] = ()
     return {
         'deterministic': deterministic,
         'seed': seed,
-        'environment': {name: os.environ.get(name) for name in sorted(DETERMINISTIC_ENV)},
+        'environment': {name: os.environ.get(name) for name in sorted(training_environment())},
         'opDeterminism': deterministic,
         'threads': {'intra': threads.intra, 'inter': threads.inter, 'openmp': openmp_threads()},
         'cpuOnly': not accelerators,
@@ -90,8 +101,8 @@ def openmp_threads() -> int | None:
 
 
 def reexec_if_needed() -> None:
-    """Start this very command again with DETERMINISTIC_ENV, unless it is set; TensorFlow must not be loaded
-    yet.
+    """Start this very command again with `training_environment`, unless it is set; TensorFlow must not be
+    loaded yet.
     """
     missing = missing_settings()
     if not missing:

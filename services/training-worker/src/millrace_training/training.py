@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from .checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from .checkpoints import Checkpoint, Place, read_checkpoint, write_checkpoint
 from .errors import RecipeError
 from .events import Reporter
 
@@ -47,15 +46,6 @@ class FitOptions:
     batch_size: int
     learning_rate: float
     seed: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checkpoints go, which one to resume from, and what they must agree on."""
-
-    work_dir: Path
-    resume_dir: Path | None
-    identity: dict[str, Any]
 
 
 @dataclass(frozen=True)

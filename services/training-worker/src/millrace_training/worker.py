@@ -6,7 +6,7 @@ import os
 
 from millrace_worker.worker import WorkerConfig, run_worker
 
-from .runtime import DETERMINISTIC_ENV, lock_file
+from .runtime import lock_file, training_environment
 
 VERSION = '0.0.0'
 _THREAD_SETTINGS = ('MILLRACE_TRAIN_INTRA_THREADS', 'MILLRACE_TRAIN_INTER_THREADS')
@@ -21,7 +21,7 @@ def main() -> None:
             version=VERSION,
             service_by_kind={'train': 'training-orchestrator', 'ingest': 'datasets'},
             child_module='millrace_training.child',
-            child_environment={**DETERMINISTIC_ENV, **threads},
+            child_environment={**training_environment(), **threads},
             # Generators need no TensorFlow: the child that has it loaded is kept for the next training.
             light_kinds=frozenset({'ingest'}),
             requirements_file=lock_file(),

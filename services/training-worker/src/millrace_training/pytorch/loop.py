@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from millrace_training.checkpoints import read_checkpoint
+from millrace_training.checkpoints import Place, read_checkpoint
 from millrace_training.errors import RecipeError, Stopped
 from millrace_training.events import Reporter
 from millrace_training.spectra.files import Split
@@ -29,7 +29,7 @@ from millrace_training.spectra.schedule import RateKeeper
 
 from .augmentation import augment
 from .evaluation import validate
-from .run import FitOptions, Place, Progress, Run
+from .run import FitOptions, Progress, Run
 from .state import restore_state, write_state
 
 CHECKPOINT_INTERVAL_S = 5.0

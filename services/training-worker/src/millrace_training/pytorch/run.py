@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from millrace_training.spectra.sampling import Sampling
@@ -30,15 +29,6 @@ class FitOptions:
     sampling: Sampling
     augmentation: AugmentationOptions | None
     checkpoint_steps: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checkpoints go, which one to resume from, and what they must agree on."""
-
-    work_dir: Path
-    resume_dir: Path | None
-    identity: dict[str, Any]
 
 
 @dataclass

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 
 from millrace_training.errors import RecipeError
 from millrace_training.events import Reporter
 from millrace_training.params import Params
+from millrace_training.runtime import threads_from_env
+
+if TYPE_CHECKING:
+    from millrace_training.checkpoints import Place
 
 P = TypeVar('P', bound=Params)
 
@@ -69,6 +73,22 @@ def parse_params(kind: type[P], values: dict[str, Any]) -> P:
             for fault in error.errors()
         )
         raise RecipeError('invalid_params', f'The parameters are not valid: {faults}.') from error
+
+
+def place_of(job: Job, recipe: str, params: Params, dataset: str) -> Place:
+    """Where `job` keeps checkpoints, and what one of them must share to be resumed from: `recipe`
+    (name@version), parameters, the dataset's digest and the threads.
+    """
+    from millrace_training.checkpoints import Place
+
+    threads = threads_from_env()
+    identity = {
+        'recipe': recipe,
+        'params': json_params(params),
+        'dataset': dataset,
+        'threads': [threads.intra, threads.inter],
+    }
+    return Place(job.work_dir, job.resume_dir, identity)
 
 
 def json_params(params: Params) -> dict[str, Any]:

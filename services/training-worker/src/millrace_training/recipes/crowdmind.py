@@ -21,7 +21,7 @@ from millrace_training.edge.budget import EdgeBudget
 from millrace_training.errors import RecipeError
 
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.events import Reporter
@@ -180,16 +180,8 @@ def train(
     """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics of each
     epoch.
     """
-    from millrace_training.runtime import threads_from_env
-    from millrace_training.tabular.fit import FitOptions, Place, fit
+    from millrace_training.tabular.fit import FitOptions, fit
 
-    threads = threads_from_env()
-    identity = {
-        'recipe': f'{NAME}@{VERSION}',
-        'params': json_params(params),
-        'dataset': data.digest,
-        'threads': [threads.intra, threads.inter],
-    }
     options = FitOptions(
         params.epochs,
         params.batch_size,
@@ -198,7 +190,7 @@ def train(
         params.checkpoint_epochs,
         params.seed,
     )
-    place = Place(job.work_dir, job.resume_dir, identity)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     return fit(model.core, data.train, data.validation, options, place, report)
 
 

@@ -17,7 +17,7 @@ from millrace_training.spectra.options import IsotopeDatasetParams, IsotopeParam
 from millrace_training.spectra.schedule import RateKeeper
 
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.events import Reporter
@@ -128,16 +128,8 @@ def train(
     """
     from millrace_training.pytorch.augmentation import AugmentationOptions
     from millrace_training.pytorch.loop import fit
-    from millrace_training.pytorch.run import FitOptions, Place
-    from millrace_training.runtime import threads_from_env
+    from millrace_training.pytorch.run import FitOptions
 
-    threads = threads_from_env()
-    identity = {
-        'recipe': f'{NAME}@{VERSION}',
-        'params': json_params(params),
-        'dataset': data.digest,
-        'threads': [threads.intra, threads.inter],
-    }
     changes = params.augmentation
     options = FitOptions(
         epochs=params.epochs,
@@ -158,7 +150,7 @@ def train(
         steps,
         params.epochs * steps,
     )
-    place = Place(job.work_dir, job.resume_dir, identity)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     return fit(model.net, data.train, data.validation, rates, options, place, report)
 
 

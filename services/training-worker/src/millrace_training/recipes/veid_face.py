@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from millrace_training.veid.params import VeidParams
+
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.events import Reporter
@@ -41,17 +43,12 @@ HELDOUT_PAIRS = 3_000
 _EMBEDDING, _HEAD = 'embedding', 'output_0'
 
 
-class FaceParams(base.Params):
+class FaceParams(VeidParams):
     """Parameters of a training."""
 
     epochs: int = Field(14, ge=1, le=500, description='Passes over the training pictures')
     batch_size: int = Field(64, ge=8, le=512, description='Pictures in a step; all their pairs are compared')
-    learning_rate: float = Field(0.003, gt=0, le=1, description='Peak of the cosine schedule of Adam')
-    filters: int = Field(24, ge=4, le=256, description='Filters of the first convolution')
     embedding: int = Field(64, ge=4, le=1_024, description='Length of the embedding')
-    baselines: bool = Field(True, description='Trivial methods beside the model in the report')
-    seed: int = Field(42, ge=0, le=2**32 - 1, description='Weights and order follow from it')
-    deterministic: bool = Field(True, description='Only operations that repeat bit for bit')
 
 
 class FaceDatasetParams(base.Params):
@@ -171,7 +168,6 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics by epoch."""
     from millrace_training.training import Examples, FitOptions, Task, binary_metrics, fit, predict
-    from millrace_training.veid.network import place_of
     from millrace_training.veid.portraits import chunked_order
 
     pictures, same = _measured_pairs(data, 'validation')
@@ -182,7 +178,7 @@ def train(
         lambda seed, epoch, examples: chunked_order(seed, epoch, examples.labels[:, 0]),
     )
     options = FitOptions(params.epochs, params.batch_size, params.learning_rate, params.seed)
-    place = place_of(job, f'{NAME}@{VERSION}', json_params(params), data.digest)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     examples = Examples(data.train.images, data.train.labels[:, None])
     return fit(model.model, model.augmentation, examples, validation, options, place, report, task)
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from millrace_training.veid.params import VeidParams
+
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.events import Reporter
@@ -35,16 +37,11 @@ PARITY_SAMPLES = 64
 EXAMPLES = 16
 
 
-class LivenessParams(base.Params):
+class LivenessParams(VeidParams):
     """Parameters of a training."""
 
     epochs: int = Field(12, ge=1, le=500, description='Passes over the training pictures')
     batch_size: int = Field(32, ge=2, le=512, description='Pictures in a step')
-    learning_rate: float = Field(0.003, gt=0, le=1, description='Peak of the cosine schedule of Adam')
-    filters: int = Field(24, ge=4, le=256, description='Filters of the first convolution')
-    baselines: bool = Field(True, description='Trivial methods beside the model in the report')
-    seed: int = Field(42, ge=0, le=2**32 - 1, description='Weights, order and mirroring follow from it')
-    deterministic: bool = Field(True, description='Only operations that repeat bit for bit')
 
 
 class LivenessDatasetParams(base.Params):
@@ -118,14 +115,13 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics by epoch."""
     from millrace_training.training import Examples, FitOptions, fit
-    from millrace_training.veid.network import place_of
 
     sets = [
         Examples(split.images, split.labels.astype('float32')[:, None])
         for split in (data.train, data.validation)
     ]
     options = FitOptions(params.epochs, params.batch_size, params.learning_rate, params.seed)
-    place = place_of(job, f'{NAME}@{VERSION}', json_params(params), data.digest)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     return fit(model.model, model.augmentation, sets[0], sets[1], options, place, report)
 
 

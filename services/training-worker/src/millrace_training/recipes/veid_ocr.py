@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from millrace_training.veid.params import VeidParams
+
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.events import Reporter
@@ -37,16 +39,11 @@ PARITY_SAMPLES = 32
 EXAMPLES = 16
 
 
-class OcrParams(base.Params):
+class OcrParams(VeidParams):
     """Parameters of a training."""
 
     epochs: int = Field(12, ge=1, le=500, description='Passes over the training lines')
     batch_size: int = Field(16, ge=2, le=512, description='Lines in a step')
-    learning_rate: float = Field(0.003, gt=0, le=1, description='Peak of the cosine schedule of Adam')
-    filters: int = Field(24, ge=4, le=256, description='Filters of the first convolution')
-    baselines: bool = Field(True, description='Trivial methods beside the model in the report')
-    seed: int = Field(42, ge=0, le=2**32 - 1, description='Weights and order follow from it')
-    deterministic: bool = Field(True, description='Only operations that repeat bit for bit')
 
 
 class OcrDatasetParams(base.Params):
@@ -145,7 +142,6 @@ def train(
     validation loss as the error rate of characters.
     """
     from millrace_training.training import BINARY, Examples, FitOptions, Task, fit, predict
-    from millrace_training.veid.network import place_of
     from millrace_training.veid.reading import character_accuracy, decode, encode
 
     truth = data.validation.texts.tolist()
@@ -156,7 +152,7 @@ def train(
 
     sets = [Examples(split.images, encode(split.texts.tolist())) for split in (data.train, data.validation)]
     options = FitOptions(params.epochs, params.batch_size, params.learning_rate, params.seed)
-    place = place_of(job, f'{NAME}@{VERSION}', json_params(params), data.digest)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     task = Task(_ctc_loss, measure, BINARY.order)
     return fit(model.model, model.augmentation, sets[0], sets[1], options, place, report, task)
 

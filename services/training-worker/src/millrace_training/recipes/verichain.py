@@ -20,7 +20,7 @@ from pydantic import Field
 from millrace_training.rounding import rounded
 
 from . import base
-from .base import Job, json_params
+from .base import Job, json_params, place_of
 
 if TYPE_CHECKING:
     from millrace_training.data.dataset import Dataset
@@ -182,23 +182,15 @@ def train(
     """Train `model` in place, from the checkpoint of `job` if it names one; returns the metrics of each
     epoch.
     """
-    from millrace_training.runtime import threads_from_env
-    from millrace_training.training import Examples, FitOptions, Place, fit
+    from millrace_training.training import Examples, FitOptions, fit
 
-    threads = threads_from_env()
-    identity = {
-        'recipe': f'{NAME}@{VERSION}',
-        'params': json_params(params),
-        'dataset': data.digest,
-        'threads': [threads.intra, threads.inter],
-    }
     sets = [
         Examples(images.pixels(), images.labels.astype('float32')[:, None])
         for images in (data.train, data.validation)
     ]
     options = FitOptions(params.epochs, params.batch_size, params.learning_rate, params.seed)
     network, augmentation = model
-    place = Place(job.work_dir, job.resume_dir, identity)
+    place = place_of(job, f'{NAME}@{VERSION}', params, data.digest)
     return fit(network, augmentation, sets[0], sets[1], options, place, report)
 
 

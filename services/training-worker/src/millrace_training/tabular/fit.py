@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from millrace_training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from millrace_training.checkpoints import Checkpoint, Place, read_checkpoint, write_checkpoint
 from millrace_training.errors import RecipeError
 from millrace_training.events import Reporter
 
@@ -56,15 +55,6 @@ class FitOptions:
     patience: int
     checkpoint_epochs: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where checkpoints go, which one to resume from, and what they must agree on."""
-
-    work_dir: Path
-    resume_dir: Path | None
-    identity: dict[str, Any]
 
 
 def epoch_order(seed: int, epoch: int, count: int, batch_size: int) -> NDArray[np.int64]:

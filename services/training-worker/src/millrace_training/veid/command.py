@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from millrace_training.data.manifest import MANIFEST
 from millrace_training.digests import sha256_file, sha256_json
 from millrace_training.errors import RecipeError, Stopped
 from millrace_training.events import Reporter
@@ -89,7 +90,7 @@ def _guarded(action: Any, console: Console) -> int:
     return 0
 
 
-def _dataset(place: Place, out: Path, named: Path | None, quick: bool, report: Reporter) -> Path:
+def dataset_of(place: Place, out: Path, named: Path | None, quick: bool, report: Reporter) -> Path:
     """The named dataset, one made before with the same parameters, or a new one."""
     from millrace_training.jobs import run_generate
 
@@ -99,7 +100,8 @@ def _dataset(place: Place, out: Path, named: Path | None, quick: bool, report: R
     params = parse_params(recipe.DatasetParams, dict(place.quick_dataset) if quick else {})
     key = sha256_json([recipe.GENERATOR, recipe.GENERATOR_VERSION, json_params(params)])[:16]
     folder = out / 'datasets' / key
-    if not (folder / 'schema.json').exists():
+    # written last: without it the folder was left half way
+    if not (folder / MANIFEST).exists():
         run_generate(recipe.NAME, json_params(params), folder, report)
     return folder
 
@@ -117,7 +119,7 @@ def train_main(name: str, arguments: list[str] | None = None) -> int:
         if options.epochs is not None:
             values['epochs'] = options.epochs
         parse_params(get_recipe(place.recipe).Params, values)
-        dataset = _dataset(place, options.out, options.dataset, options.quick, report)
+        dataset = dataset_of(place, options.out, options.dataset, options.quick, report)
         console.line('loading TensorFlow')
         load_framework(get_recipe(place.recipe)).configure()
         report.step = report.total_steps = 0

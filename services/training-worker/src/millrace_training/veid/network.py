@@ -2,7 +2,7 @@
 # pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false, reportMissingImports=false
 # pyright: reportUnknownLambdaType=false
 # TensorFlow and Keras ship no complete types.
-"""What the networks of VEID share: layers by seed, mirroring, the place of a training, the results' files."""
+"""What the networks of VEID share: layers by seed, mirroring, the results' files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from millrace_training.framework import accelerators, framework_versions
-from millrace_training.recipes.base import Job
-from millrace_training.runtime import threads_from_env
-from millrace_training.training import Place
 
 from .dataset import VeidDataset
 from .report import latency_ms, write_metrics, write_report
@@ -76,18 +73,6 @@ def dense(x: Any, units: int, activation: str | None, seed: int, name: str) -> A
     """A dense layer whose weights follow from the seed."""
     initial: Any = keras.initializers.GlorotUniform(seed=seed % 2**31 + 101)
     return keras.layers.Dense(units, activation=activation, kernel_initializer=initial, name=name)(x)
-
-
-def place_of(job: Job, recipe: str, params: dict[str, Any], dataset: str) -> Place:
-    """Where `job` keeps checkpoints, and what one of them must share to be resumed from."""
-    threads = threads_from_env()
-    identity = {
-        'recipe': recipe,
-        'params': params,
-        'dataset': dataset,
-        'threads': [threads.intra, threads.inter],
-    }
-    return Place(job.work_dir, job.resume_dir, identity)
 
 
 def in_turn(kinds: NDArray[np.str_], count: int) -> NDArray[np.int64]:

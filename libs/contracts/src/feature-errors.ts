@@ -14,6 +14,11 @@ export const featureErrors = {
     retryable: false,
     doc: 'The definition of a feature view contradicts itself or another view; the message names the field.',
   },
+  feature_unavailable: {
+    status: 422,
+    retryable: false,
+    doc: 'A prediction asks for a feature that has no value now: never written, past its TTL, or null; write it, or give the input a value for what is missing.',
+  },
   invalid_feature_row: {
     status: 422,
     retryable: false,

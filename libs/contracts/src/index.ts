@@ -142,6 +142,7 @@ export {
   resolveVersionMethod,
   ServedTensor,
 } from './rpc/model-serving.ts';
+export { READ_VIEWS_MAX, ReadFeatures, readFeaturesMethod } from './rpc/read-features.ts';
 export { DIGESTS_MAX, referencedDigestsMethod } from './rpc/referenced-digests.ts';
 export type { TenantCount, TenantUsage } from './rpc/tenant-records.ts';
 export {

@@ -158,7 +158,10 @@ export type ModelUpload = {
 export type PredictRequest = {
   modelId: string;
   version?: string;
+  /** Values of each input, or `{from: ['view.feature'], missing?}` for those of features now. */
   features: Record<string, unknown>;
+  /** Whose features: the key of each entity by its name. */
+  entities?: Record<string, string | number>;
   userId?: string;
   sessionId?: string;
 };

@@ -5,6 +5,7 @@ import type { BatchService } from './batch/batch.service.ts';
 import { createMemoryPool } from './http/memory-pool.ts';
 import { modelRoutes } from './models/model.routes.ts';
 import type { ServingReport } from './models/serving-report.ts';
+import type { FeatureReader } from './predictions/feature-reader.ts';
 import { createPredict, predictionExpress, predictionRoutes } from './predictions/prediction.routes.ts';
 import type { PredictionService } from './predictions/prediction.service.ts';
 import type { ServerControl } from './server/server-control.ts';
@@ -21,6 +22,8 @@ export type InferenceDeps = {
   control: ServerControl;
   report: ServingReport;
   batch: BatchService;
+  /** Values of features for predictions that name entities. */
+  readFeatures: FeatureReader;
   /** The text of `/metrics` where it is not this process's own. */
   metricsText?: () => Promise<string>;
   bodyBytesMax: number;
@@ -37,7 +40,7 @@ export async function buildApp(deps: InferenceDeps): Promise<HttpApp> {
   const { logger, metrics, auth, readiness, bodyBytesMax } = deps;
   const limits = { bodyBytesMax, elementsMax: Math.ceil(bodyBytesMax / BYTES_PER_VALUE) };
   const pool = createMemoryPool(POOL_BYTES_MAX);
-  const predict = createPredict(deps.predictions, limits);
+  const predict = createPredict(deps.predictions, limits, deps.readFeatures);
   const infer = createInfer(deps.predictions, limits);
   const express = { bodyBytesMax, lease: pool.lease, logger };
   const app = await createHttp({

@@ -26,6 +26,7 @@ import { openBusDoors } from './nats/open-bus-doors.ts';
 import type { Door } from './nats/rpc-door.ts';
 import type { PackageCache } from './packages/package-cache.ts';
 import { countRottenFiles, createRefusalReporter } from './packages/refusal-reporter.ts';
+import { createFeatureReader } from './predictions/feature-reader.ts';
 import { createPredictionService } from './predictions/prediction.service.ts';
 import { createPredictionMetrics } from './predictions/prediction-metrics.ts';
 import { startRollouts } from './rollouts/start-rollouts.ts';
@@ -158,6 +159,7 @@ export async function createFront(options: FrontOptions): Promise<Front> {
     bodyBytesMax,
     outputBytesMax,
     batch: options.batch,
+    readFeatures: createFeatureReader(bus),
     ...own,
     ...options.face,
   };

@@ -26,6 +26,8 @@ const Written = Type.Object({
   added: Type.Integer({ description: 'Rows that say something new of their event.' }),
   newest: Type.Integer({ description: 'Entities whose newest row is another now.' }),
 });
+/** Writes answers whose values have any form; the writer of a schema would look for the form of each first. */
+const asJson = (answer: unknown): string => JSON.stringify(answer);
 const tags = ['features'];
 const read = { scope: 'data:read' } as const;
 const write = { scope: 'data:write' } as const;
@@ -87,7 +89,8 @@ export function featureValueRoutes({
           response: { 200: FeatureValues },
         },
       },
-      async ({ principal, params }) => {
+      async ({ principal, params }, reply) => {
+        void reply.serializer(asJson);
         const { view, entity } = params;
         const held = store.peek(principal.tenant, view, entity);
         if (held !== undefined) return held;
@@ -117,9 +120,10 @@ export function featureValueRoutes({
           response: { 200: Type.Object({ items: Type.Array(FeatureValues) }) },
         },
       },
-      async ({ principal, params, query }) => ({
-        items: await store.get(principal.tenant, params.view, query.entity),
-      }),
+      async ({ principal, params, query }, reply) => {
+        void reply.serializer(asJson);
+        return { items: await store.get(principal.tenant, params.view, query.entity) };
+      },
     );
 
     app.post(
@@ -137,9 +141,10 @@ export function featureValueRoutes({
           response: { 200: Type.Object({ items: Type.Array(FeatureValues) }) },
         },
       },
-      async ({ principal, params, body }) => ({
-        items: await store.get(principal.tenant, params.view, body.entities),
-      }),
+      async ({ principal, params, body }, reply) => {
+        void reply.serializer(asJson);
+        return { items: await store.get(principal.tenant, params.view, body.entities) };
+      },
     );
 
     app.delete(

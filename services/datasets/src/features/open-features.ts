@@ -1,6 +1,7 @@
 import type { Bus, BusTables, Outbox } from '@millrace/bus';
 import type { Logger } from '@millrace/service-kit';
 import { startFeatureConsumer } from './feature.consumer.ts';
+import { serveFeatures } from './feature.rpc.ts';
 import { openFeatureNews } from './feature-news.ts';
 import { createFeatureStore } from './feature-store.ts';
 import { createFeatureValueRepository } from './feature-value.repository.ts';
@@ -55,6 +56,7 @@ export function openFeatures(options: FeaturesOptions) {
     findView: featureViews.findById,
   });
   const trainingSets = createTrainingSetService({ ...options, featureValues: values, viewCache: views });
+  const rpc = serveFeatures({ bus, store: featureStore, views });
   const sweeper = startViewSweeper(database, logger);
   return {
     featureViews,
@@ -62,7 +64,7 @@ export function openFeatures(options: FeaturesOptions) {
     featureStore,
     trainingSets,
     async stop() {
-      await Promise.all([consumer.stop(), news.stop(), sweeper.stop()]);
+      await Promise.all([consumer.stop(), rpc.stop(), news.stop(), sweeper.stop()]);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { featureSubject, HEADER, listDeadLetters } from '@millrace/bus';
-import { FeatureViewChanged, FeatureViewDeleted, newId } from '@millrace/contracts';
+import { callRpc, featureSubject, HEADER, listDeadLetters } from '@millrace/bus';
+import { FeatureViewChanged, FeatureViewDeleted, newId, readFeaturesMethod } from '@millrace/contracts';
 import { eventually } from '@millrace/testing';
 import { headers } from '@nats-io/transport-node';
 import { sweepViews } from '../../src/features/view-sweeper.ts';
@@ -230,6 +230,31 @@ describe('values', () => {
     } finally {
       await replica.stop();
     }
+  });
+
+  test('other services read them by request, of the entity that each view is about', async () => {
+    const name = await view({ ttlSeconds: 50 });
+    await call('PUT', `/${name}/c`, { eventTime: ago(5), values: { orders: 4 } });
+    const read = (request: { tenant: string; entities: Record<string, string>; views: string[] }) =>
+      callRpc(service.bus, 'datasets', 'features', readFeaturesMethod, request);
+    const entities = { customer: 'c', shop: 's' };
+    expect((await read({ tenant: 'default', entities, views: [name] })).views).toEqual([
+      {
+        view: name,
+        entity: 'c',
+        eventTime: expect.any(String),
+        reason: null,
+        ttlSeconds: 50,
+        values: { total: null, orders: 4, vip: null, city: null, embedding: null },
+        sizes: { embedding: 3 },
+      },
+    ]);
+    await expect(read({ tenant: 'another', entities, views: [name] })).rejects.toMatchObject({
+      code: 'feature_view_not_found',
+    });
+    await expect(read({ tenant: 'default', entities: { shop: 's' }, views: [name] })).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
   });
 
   test('whole numbers are keys in one form', async () => {

@@ -2,10 +2,19 @@ import { AppError, isValidName } from '@millrace/contracts';
 import { parseSlice } from '../tensors/json-cursor.ts';
 import type { Member } from '../tensors/predict-body.ts';
 import { assertEnd, objectMembers } from '../tensors/predict-body.ts';
+import { readEntities } from './feature-inputs.ts';
+import type { EntityKeys } from './feature-reader.ts';
 
 /** Longest user and session id. */
 const ID_LENGTH_MAX = 255;
-const FIELDS: ReadonlySet<string> = new Set(['modelId', 'version', 'features', 'userId', 'sessionId']);
+const FIELDS: ReadonlySet<string> = new Set([
+  'modelId',
+  'version',
+  'features',
+  'entities',
+  'userId',
+  'sessionId',
+]);
 
 /** The body of `/predict` with its features still unread: their types are known once the model is. */
 export type PredictRequest = {
@@ -15,6 +24,8 @@ export type PredictRequest = {
   sessionId?: string;
   /** Where the features begin in the body. */
   featuresAt: number;
+  /** Whose values inputs are made of. */
+  entities?: EntityKeys;
 };
 
 function textOf(bytes: Buffer, member: Member, lengthMax: number): string {
@@ -62,6 +73,7 @@ export function readPredictRequest(bytes: Buffer): PredictRequest {
   if (features === undefined || bytes[features.start] !== 123) {
     throw new AppError('invalid_request', 'body.features must be an object of input name to values.');
   }
+  const entities = byKey.get('entities');
   const optional = (key: 'version' | 'userId' | 'sessionId'): Record<string, string> => {
     const member = byKey.get(key);
     if (member === undefined) return {};
@@ -72,6 +84,7 @@ export function readPredictRequest(bytes: Buffer): PredictRequest {
     ...optional('version'),
     ...optional('userId'),
     ...optional('sessionId'),
+    ...(entities !== undefined && { entities: readEntities(bytes, entities) }),
     featuresAt: features.start,
   };
 }

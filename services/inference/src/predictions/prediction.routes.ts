@@ -1,4 +1,4 @@
-import { AppError } from '@millrace/contracts';
+import { AppError, EntityKey } from '@millrace/contracts';
 import type {
   BodyMemory,
   ExpressReply,
@@ -18,6 +18,8 @@ import { serverTiming } from '../http/server-timing.ts';
 import { servedName } from '../models/served-name.ts';
 import { readInputs } from '../tensors/read-inputs.ts';
 import { nestedText } from '../tensors/tensor-text.ts';
+import { fillInputs } from './feature-inputs.ts';
+import type { FeatureReader } from './feature-reader.ts';
 import { readPredictRequest } from './predict-request.ts';
 import type { Answer, PredictionService } from './prediction.service.ts';
 
@@ -31,8 +33,13 @@ const PredictBody = Type.Object(
     version: Type.Optional(text('Label or ordinal; default: the production version, else the newest.')),
     features: Type.Record(Type.String(), Type.Unknown(), {
       description:
-        'Values of each input by name: flat (divided into rows by the shape of the model) or nested arrays.',
+        'Values of each input by name: flat (divided into rows by the shape of the model) or nested arrays; or {"from": ["view.feature", …], "missing": 0}, the values of features now.',
     }),
+    entities: Type.Optional(
+      Type.Record(Type.String(), EntityKey, {
+        description: 'Whose features: the key of each entity by its name.',
+      }),
+    ),
     userId: Type.Optional(text('Who the prediction is for.')),
     sessionId: Type.Optional(text('Which visit it belongs to.')),
   },
@@ -65,15 +72,24 @@ const URL = '/predict';
 const SCOPE = 'predict';
 
 /** Answers a body of `/predict`. */
-export function createPredict(service: PredictionService, limits: { elementsMax: number }): Predict {
+export function createPredict(
+  service: PredictionService,
+  limits: { elementsMax: number },
+  readFeatures: FeatureReader,
+): Predict {
   return async ({ body, memory, headers, isGone, principal }) => {
     const startedAt = performance.now();
-    const { modelId, version, featuresAt, ...caller } = readPredictRequest(body);
+    const { modelId, version, featuresAt, entities, ...caller } = readPredictRequest(body);
     const name = servedName(principal.tenant, modelId);
     const model =
       service.ready(name, version) ?? (await service.model(name, version, { headers, ...caller }));
     const reading = { elementsMax: limits.elementsMax, take: memory.take };
-    const inputs = readInputs(body, featuresAt, model.served.signature, reading);
+    const { tenant } = principal;
+    const filled =
+      entities === undefined
+        ? body
+        : await fillInputs(body, featuresAt, { tenant, entities, read: readFeatures });
+    const inputs = readInputs(filled, featuresAt, model.served.signature, reading);
     const answer = await service.predict({ model, inputs, startedAt, isGone, ...caller });
     const answeredAt = performance.now();
     const text = replyText(answer);

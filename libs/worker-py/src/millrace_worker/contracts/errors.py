@@ -466,6 +466,11 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
         False,
         "The definition of a feature view contradicts itself or another view; the message names the field.",
     ),
+    "feature_unavailable": ErrorKind(
+        422,
+        False,
+        "A prediction asks for a feature that has no value now: never written, past its TTL, or null; write it, or give the input a value for what is missing.",
+    ),
     "invalid_feature_row": ErrorKind(
         422,
         False,

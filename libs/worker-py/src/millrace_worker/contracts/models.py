@@ -828,6 +828,16 @@ class Quantization(Model):
     agreement_min: Annotated[float | None, Field(alias="agreementMin", ge=0.0, le=1.0)] = None
 
 
+class ReadFeatures(Model):
+    view: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+    entity: str
+    event_time: Annotated[AwareDatetime | None, Field(alias="eventTime")]
+    reason: Literal["expired", "missing"] | None
+    ttl_seconds: Annotated[int | None, Field(alias="ttlSeconds")]
+    values: dict[str, Any]
+    sizes: dict[str, int]
+
+
 class RenewRequest(Model):
     job_id: Annotated[
         str, Field(alias="jobId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")

@@ -38,6 +38,19 @@ async function publish(
   await bus.js.publish(subject, JSON.stringify(data), { headers: values });
 }
 
+/** The worker stands still while `work` is about the queue alone; the jobs it gives are cancelled, none is converted. */
+async function neverConverted(work: () => Promise<readonly string[]>): Promise<void> {
+  await worker.pause();
+  try {
+    for (const id of await work()) {
+      await fetch(`${converter.origin}/v1/conversions/${id}/cancel`, { method: 'POST' });
+      expect(await job(id)).toMatchObject({ state: 'cancelled', attempt: 0 });
+    }
+  } finally {
+    worker.resume();
+  }
+}
+
 describe('conversions over HTTP', () => {
   test('a SavedModel becomes a checked ONNX model; equal models give equal bytes', async () => {
     const digests: (string | undefined)[] = [];
@@ -147,14 +160,16 @@ describe('conversions over HTTP', () => {
     facts.unsubscribe();
   }, 90_000);
 
-  test('the same Idempotency-Key is one job', async () => {
-    const body = { source: await source('plain'), opset: 15 };
-    const key = { 'idempotency-key': 'once' };
-    const first = await post('/v1/conversions', body, key);
-    expect((await post('/v1/conversions', body, key)).body.id).toBe(first.body.id);
-    const other = await post('/v1/conversions', { ...body, opset: 16 }, key);
-    expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } });
-  });
+  test('the same Idempotency-Key is one job', () =>
+    neverConverted(async () => {
+      const body = { source: await source('plain'), opset: 15 };
+      const key = { 'idempotency-key': 'once' };
+      const first = await post('/v1/conversions', body, key);
+      expect((await post('/v1/conversions', body, key)).body.id).toBe(first.body.id);
+      const other = await post('/v1/conversions', { ...body, opset: 16 }, key);
+      expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_mismatch' } });
+      return [first.body.id];
+    }));
 
   test.each([
     ['an opset out of range', { opset: 12 }, 'invalid_request'],
@@ -203,31 +218,36 @@ describe('conversions for pipelines', () => {
       return found;
     });
 
-  test('a request that does not say whose it is becomes a dead letter, and no job of anybody', async () => {
-    const [pipelineId, later] = [newId(), newId()];
-    await publish(PipelineConversionRequested.subject, pipelineId, { pipelineId, spec: await spec() }, '');
-    await eventually(async () => {
-      const letters = await listDeadLetters(bus, { limit: 100 });
-      const own = letters.filter(({ payload }) => payload.includes(pipelineId));
-      expect(own).toMatchObject([
-        { code: 'invalid_request', consumer: 'converter-pipeline-conversion-requested', deliveries: 1 },
-      ]);
-    });
-    await publish(PipelineConversionRequested.subject, later, { pipelineId: later, spec: await spec() });
-    await jobOf(later);
-    expect(await jobsOf(pipelineId)).toEqual([]);
-  });
+  test('a request that does not say whose it is becomes a dead letter, and no job of anybody', () =>
+    neverConverted(async () => {
+      const [pipelineId, later] = [newId(), newId()];
+      await publish(PipelineConversionRequested.subject, pipelineId, { pipelineId, spec: await spec() }, '');
+      await eventually(async () => {
+        const letters = await listDeadLetters(bus, { limit: 100 });
+        const own = letters.filter(({ payload }) => payload.includes(pipelineId));
+        expect(own).toMatchObject([
+          { code: 'invalid_request', consumer: 'converter-pipeline-conversion-requested', deliveries: 1 },
+        ]);
+      });
+      await publish(PipelineConversionRequested.subject, later, { pipelineId: later, spec: await spec() });
+      const { id } = await jobOf(later);
+      expect(await jobsOf(pipelineId)).toEqual([]);
+      return [id];
+    }));
 
-  test('a request that comes twice is one job', async () => {
-    const [pipelineId, later] = [newId(), newId()];
-    const data = { pipelineId, spec: await spec() };
-    await publish(PipelineConversionRequested.subject, pipelineId, data);
-    await publish(PipelineConversionRequested.subject, pipelineId, data);
-    // requests are taken in their order: once a later one has its job, the repeated one was treated
-    await publish(PipelineConversionRequested.subject, later, { ...data, pipelineId: later });
-    await jobOf(later);
-    expect(await jobsOf(pipelineId)).toHaveLength(1);
-  });
+  test('a request that comes twice is one job', () =>
+    neverConverted(async () => {
+      const [pipelineId, later] = [newId(), newId()];
+      const data = { pipelineId, spec: await spec() };
+      await publish(PipelineConversionRequested.subject, pipelineId, data);
+      await publish(PipelineConversionRequested.subject, pipelineId, data);
+      // requests are taken in their order: once a later one has its job, the repeated one was treated
+      await publish(PipelineConversionRequested.subject, later, { ...data, pipelineId: later });
+      const { id } = await jobOf(later);
+      const jobs = await jobsOf(pipelineId);
+      expect(jobs).toHaveLength(1);
+      return [id, ...jobs.map((one) => one.id)];
+    }));
 
   /** Asks for a conversion and gives the job once it is in the queue. */
   const requested = async (): Promise<{ pipelineId: string; job: JobView }> => {

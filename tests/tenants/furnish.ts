@@ -71,6 +71,10 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
     by('POST', '/predict', { modelId: MARK, features: { float_input: ROW }, userId: MARK }),
   );
   await done(by('POST', '/feedback', { inferenceId, outcome: { of: MARK }, correct: true }));
+  const columns = { 'inputs.float_input[0]': Array.from({ length: 50 }, (_, row) => row) };
+  const reference = await done(
+    by('POST', '/v1/monitoring/drift/references', { modelId: MARK, version: 'v1', modelVersionId, columns }),
+  );
   const dataset = await done(by('POST', '/v1/datasets', { name: MARK, description: MARK }));
   const data = await done(by('POST', `/v1/datasets/${dataset.id}/files`, form({}, rows, `${MARK}.jsonl`)));
   await done(
@@ -145,6 +149,7 @@ export async function furnish(by: Caller): Promise<Record<string, string>> {
     digest: version.packageDigest,
     modelVersionId,
     inferenceId,
+    referenceId: reference.id,
     userId: MARK,
     datasetId: dataset.id,
     view: MARK,

@@ -60,6 +60,8 @@ const QUERIES: Readonly<Record<string, string>> = {
   '/monitoring/metrics': `?modelId=${MARK}`,
   '/v1/monitoring/metrics': `?modelId=${MARK}`,
   '/v1/monitoring/quality': `?modelId=${MARK}`,
+  '/v1/monitoring/drift': `?modelId=${MARK}&version=v1&startTime=0&endTime=1`,
+  '/v1/monitoring/drift/references': `?modelId=${MARK}&version=v1`,
   '/v1/features/{view}': `?entity=${MARK}`,
   '/v1/models/{name}/state': '?at=2100-01-01T00:00:00Z',
   '/v1/governance/state': '?at=2100-01-01T00:00:00Z',

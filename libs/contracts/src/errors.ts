@@ -1,6 +1,7 @@
 import { bundleErrors } from './bundle-errors.ts';
 import { conversionErrors } from './conversion-errors.ts';
 import { datasetErrors } from './dataset-errors.ts';
+import { driftErrors } from './drift-errors.ts';
 import type { ErrorKind } from './error-kind.ts';
 import { featureErrors } from './feature-errors.ts';
 import { identityErrors } from './identity-errors.ts';
@@ -79,6 +80,7 @@ export const errorCatalog = {
   },
   ...identityErrors,
   ...webhookErrors,
+  ...driftErrors,
   // Models and packages
   model_not_found: { status: 404, retryable: false, doc: 'No model has this name.' },
   version_not_found: { status: 404, retryable: false, doc: 'The model has no such version.' },

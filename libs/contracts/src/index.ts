@@ -6,6 +6,7 @@ export { eventCatalog } from './events/catalog.ts';
 export { DatasetVersionFailed, DatasetVersionReady } from './events/dataset.ts';
 export type { EventData, EventDefinition } from './events/define-event.ts';
 export { defineEvent } from './events/define-event.ts';
+export { DriftCleared, DriftDetected } from './events/drift.ts';
 export { FeatureViewChanged, FeatureViewDeleted } from './events/feature-view.ts';
 export { HistoryAdvanced, ModelVersionRefused } from './events/history.ts';
 export {

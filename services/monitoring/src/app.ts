@@ -1,6 +1,9 @@
 import type { Database } from '@millrace/database';
 import type { Auth, HttpApp, Logger, Metrics, ReadinessChecks } from '@millrace/service-kit';
 import { createHttp } from '@millrace/service-kit';
+import { createDriftRepository } from './drift/drift.repository.ts';
+import { driftRoutes } from './drift/drift.routes.ts';
+import { createDriftService } from './drift/drift.service.ts';
 import { createErasureRepository } from './erasure/erasure.repository.ts';
 import { erasureRoutes } from './erasure/erasure.routes.ts';
 import { createEventRepository } from './events/event.repository.ts';
@@ -48,5 +51,6 @@ export async function buildApp(deps: MonitoringDeps): Promise<HttpApp> {
   await app.register(metricsRoutes(sums));
   await app.register(qualityRoutes(createQualityService(createQualityRepository(database), sums)));
   await app.register(erasureRoutes(createErasureRepository(database), events));
+  await app.register(driftRoutes(createDriftService(createDriftRepository(database))));
   return app;
 }

@@ -37,6 +37,14 @@ export const MonitoringConfig = Type.Object({
     description:
       'Sums of predictions by day are kept so many days; metrics without a start speak of all of them.',
   }),
+  driftWindowMinutes: Type.Integer({
+    env: 'MILLRACE_DRIFT_WINDOW_MINUTES',
+    default: 60,
+    minimum: 5,
+    maximum: 10_080,
+    description:
+      'Length of the windows in which predictions of versions with a drift reference are judged, one after the other.',
+  }),
   unmatchedAfterHours: Type.Number({
     env: 'MILLRACE_UNMATCHED_FEEDBACK_HOURS',
     default: 24,

@@ -10,6 +10,9 @@ import {
 } from '@millrace/service-kit';
 import { buildApp } from './app.ts';
 import { MonitoringConfig } from './config.ts';
+import { createDriftRepository } from './drift/drift.repository.ts';
+import { createDriftService } from './drift/drift.service.ts';
+import { startDriftWatch } from './drift/drift-watch.ts';
 import { createPartitions } from './predictions/partitions.ts';
 import { startPredictionConsumer } from './predictions/prediction.consumer.ts';
 import { startRetention } from './predictions/retention.ts';
@@ -31,7 +34,7 @@ async function start() {
     logger,
     config,
   });
-  const { bus, database, auth, readiness } = platform;
+  const { bus, database, auth, readiness, outbox } = platform;
   const partitions = createPartitions(database);
   const days = {
     predictions: config.retentionDays,
@@ -42,6 +45,13 @@ async function start() {
   const retention = startRetention({ database, partitions, days, logger });
   const stages = startStageConsumers({ bus, database, tables: busTables });
   const consumer = startPredictionConsumer({ bus, database, partitions, logger, metrics });
+  const drift = startDriftWatch({
+    database,
+    outbox,
+    drift: createDriftService(createDriftRepository(database)),
+    logger,
+    windowMs: config.driftWindowMinutes * 60_000,
+  });
   const app = await buildApp({
     logger,
     metrics,
@@ -56,6 +66,7 @@ async function start() {
     async close() {
       await app.close();
       await Promise.all([consumer, ...stages].map((one) => one.stop()));
+      await drift.stop();
       await retention.stop();
       await platform.close();
       await tracing.close();

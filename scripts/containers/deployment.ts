@@ -54,6 +54,8 @@ export function createDeployment(engine: Engine, project: string, settings: Comp
   const gateway = `http://127.0.0.1:${env.MILLRACE_GATEWAY_PORT ?? '9926'}`;
   const compose = (args: readonly string[], timeoutMs = DOWN_TIMEOUT_MS): Promise<string> =>
     engine.compose(project, args, { env, timeoutMs });
+  const readToken = async (): Promise<string> =>
+    (await compose(['exec', '-T', 'gateway', 'cat', '/run/millrace/token'])).trim();
   return {
     gateway,
     async up(signal) {
@@ -62,9 +64,9 @@ export function createDeployment(engine: Engine, project: string, settings: Comp
         timeoutMs: UP_TIMEOUT_MS,
         signal,
       });
-      await waitUntilReady(gateway, signal);
+      await waitUntilReady(gateway, readToken, signal);
     },
-    token: async () => (await compose(['exec', '-T', 'gateway', 'cat', '/run/millrace/token'])).trim(),
+    token: readToken,
     exec: (container, command) => compose(['exec', '-T', container, ...command]),
     async stop() {
       await compose(['stop']);
@@ -76,21 +78,41 @@ export function createDeployment(engine: Engine, project: string, settings: Comp
   };
 }
 
-async function waitUntilReady(gateway: string, signal: AbortSignal): Promise<void> {
+/** What an address of the gateway answers; `state` is that of its JSON, if it has one. */
+type Answer = { isOk: boolean; state: string | undefined; said: string };
+
+async function ask(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
+  const probe = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
+  try {
+    const response = await fetch(url, { signal: probe, headers });
+    const said = await response.text();
+    const { state } = JSON.parse(said) as { state?: string };
+    return { isOk: response.ok, state, said };
+  } catch (error) {
+    return { isOk: false, state: undefined, said: (error as Error).message };
+  }
+}
+
+/** Waits until the gateway is ready, and then until it says that all others are: it asks each of them. */
+async function waitUntilReady(
+  gateway: string,
+  readToken: () => Promise<string>,
+  signal: AbortSignal,
+): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  let said = 'no answer';
+  let answer: Answer | null = null;
+  let headers: Record<string, string> | null = null;
   while (performance.now() < deadline) {
-    const probe = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-    try {
-      const response = await fetch(`${gateway}/health/ready`, { signal: probe });
-      if (response.ok) return;
-      said = `${response.status} ${await response.text()}`;
-    } catch (error) {
-      said = (error as Error).message;
+    if (headers === null) {
+      answer = await ask(`${gateway}/health/ready`, {}, signal);
+      if (answer.isOk) headers = { authorization: `Bearer ${await readToken()}` };
+    } else {
+      answer = await ask(`${gateway}/v1/status`, headers, signal);
+      if (answer.isOk && answer.state === 'ready') return;
     }
     await sleep(POLL_MS, undefined, { signal });
   }
-  throw new LaunchError('gateway', `${gateway}/health/ready is not ready after 5 minutes; it said: ${said}`);
+  throw new LaunchError('gateway', `${gateway} is not ready after 5 minutes; it said: ${answer?.said}`);
 }
 
 /** Both compose programs put the project and the name of the service into labels. */

@@ -92,15 +92,15 @@ test.each(SETTINGS)('%s: a name belongs to HTTP or to gRPC, as the Gateway API a
 
 /** Fields that the API server refuses to change, of every object that has one. */
 function fixedFields(objects: readonly KubeObject[]): Map<string, unknown> {
-  const workloads = workloadsOf(objects).map(({ object }) => {
+  const workloads = workloadsOf(objects).map(({ object }): [string, unknown[]] => {
     const spec = object.spec as Record<string, unknown> & { volumeClaimTemplates?: { metadata: unknown }[] };
     const claims = spec.volumeClaimTemplates?.map(({ metadata }) => metadata);
-    return [identityOf(object), [spec.selector, spec.serviceName, spec.podManagementPolicy, claims]] as const;
+    return [identityOf(object), [spec.selector, spec.serviceName, spec.podManagementPolicy, claims]];
   });
   const services = ofKind<{ clusterIP?: string; selector: object }>(objects, 'Service').map(
-    (object) => [identityOf(object), [object.spec.clusterIP, object.spec.selector]] as const,
+    (object): [string, unknown[]] => [identityOf(object), [object.spec.clusterIP, object.spec.selector]],
   );
-  return new Map([...workloads, ...services]);
+  return new Map<string, unknown>([...workloads, ...services]);
 }
 
 test('an upgrade with whatever values changes nothing that cannot be changed', async () => {

@@ -30,7 +30,8 @@ artifacts), logged models, registered models, their versions and aliases, throug
 as tags: imported.uri, imported.run_id, imported.version and so on. May be run again, also after it broke off or while
 the server is still in use: what is there is not copied twice, what changed is brought up to date. Run one at a time.
 Versions get the next number here, which is another one where some were deleted there; the output says so. Traces,
-prompts and users are not copied.
+prompts and users are not copied. A file that the server cannot send (MLflow 2: names beyond Latin-1) is named at the
+end, no version is made without it, and the next import asks for it again.
   --uri ADDRESS      what clients have as MLFLOW_TRACKING_URI, http or https
   --experiment NAME  only this one (may be given several times), and versions that were made of it
   --dry-run          only say what would be copied

@@ -155,8 +155,10 @@ async function importRun(state: ImportState, run: MlflowRun, known: KnownRun | u
   }
   // made at the source while this import was under way: the next one takes it
   if (known === undefined) return;
+  state.unfinished.add(known.artifactUri);
   await goingOn(state, `run ${run.info.run_id}`, async () => {
     await fillRun(state, { run, ...known });
+    state.unfinished.delete(known.artifactUri);
     report.runs.copied += 1;
   });
 }

@@ -1,7 +1,7 @@
 import { isAppError } from '@millrace/contracts';
 import { logMetrics } from './import-run.ts';
 import type { ImportState } from './import-state.ts';
-import { goingOn, translated } from './import-state.ts';
+import { goingOn, noteFiles, translated } from './import-state.ts';
 import { copyFiles, loggedModelFiles } from './mlflow-files.ts';
 import type { MlflowServer } from './mlflow-server.ts';
 import { pagesOf } from './mlflow-server.ts';
@@ -85,9 +85,11 @@ async function fillModel(
   { info, data }: MlflowLoggedModel,
   made: MlflowLoggedModel,
 ): Promise<void> {
-  const { source, target, report } = state;
+  const { source, target } = state;
   const id = made.info.model_id;
+  const address = `models:/${id}`;
   state.loggedModelIds.set(info.model_id, id);
+  state.unfinished.add(address);
   for (const metric of data?.metrics ?? []) {
     const runId = state.runIds.get(metric.run_id ?? info.source_run_id ?? '');
     if (runId !== undefined) await logMetrics(state, runId, [metric], id);
@@ -97,9 +99,10 @@ async function fillModel(
     target,
     made.info.artifact_uri,
   );
-  report.artifacts.files += files.files;
-  report.artifacts.sizeBytes += files.sizeBytes;
-  report.artifacts.present += files.present;
+  noteFiles(state, `logged model ${info.model_id}`, address, files);
+  // it stays pending, and so the next import asks again for what is missing
+  if (files.missing.length > 0) return;
+  state.unfinished.delete(address);
   // a model that was not finished there stays so here
   if (info.status !== made.info.status)
     await target.send('PATCH', `logged-models/${encodeURIComponent(id)}`, {

@@ -60,6 +60,7 @@ export function createImportsClient(platform: { url: string; token?: string; fet
         runIds: new Map(),
         runUris: new Map(),
         loggedModelIds: new Map(),
+        unfinished: new Set(),
         versions: new Map(),
         report: emptyReport(options.isDryRun === true),
         onProgress: options.onProgress ?? (() => undefined),

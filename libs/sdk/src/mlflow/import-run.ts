@@ -1,5 +1,5 @@
 import type { ImportState } from './import-state.ts';
-import { pieces, recordDigest, translated } from './import-state.ts';
+import { noteFiles, pieces, recordDigest, translated } from './import-state.ts';
 import { copyFiles, runFiles } from './mlflow-files.ts';
 import { pagesOf } from './mlflow-server.ts';
 import type { MlflowMetric, MlflowRun } from './mlflow-shapes.ts';
@@ -47,7 +47,7 @@ export async function fillRun(
   state: ImportState,
   { run, id, artifactUri, isDeleted }: RunCopy,
 ): Promise<void> {
-  const { source, target, report } = state;
+  const { source, target } = state;
   const { info, data, inputs, outputs } = run;
   if (isDeleted) await target.send('POST', 'runs/restore', { run_id: id });
   for (const params of pieces(data.params ?? [], BATCH_PAIRS))
@@ -73,9 +73,7 @@ export async function fillRun(
   if (made.length > 0) await target.send('POST', 'runs/outputs', { run_id: id, models: made });
 
   const files = await copyFiles(runFiles(source, info.run_id, info.artifact_uri), target, artifactUri);
-  report.artifacts.files += files.files;
-  report.artifacts.sizeBytes += files.sizeBytes;
-  report.artifacts.present += files.present;
+  noteFiles(state, `run ${info.run_id}`, artifactUri, files);
 
   await target.send('POST', 'runs/update', {
     run_id: id,
@@ -84,7 +82,8 @@ export async function fillRun(
     ...(info.run_name === undefined ? {} : { run_name: info.run_name }),
   });
   const done = { key: IMPORTED.state, value: recordDigest(run) };
-  await target.send('POST', 'runs/set-tag', { run_id: id, ...done });
+  // what is missing is asked for again by the next import
+  if (files.missing.length === 0) await target.send('POST', 'runs/set-tag', { run_id: id, ...done });
   if (info.lifecycle_stage === 'deleted') await target.send('POST', 'runs/delete', { run_id: id });
 }
 

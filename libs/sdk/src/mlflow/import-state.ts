@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isAppError } from '@millrace/contracts';
+import type { CopiedFiles } from './mlflow-files.ts';
 import type { MlflowServer } from './mlflow-server.ts';
 import type { MlflowRun, Pair } from './mlflow-shapes.ts';
 
@@ -54,6 +55,11 @@ export type ImportState = {
   readonly runIds: Map<string, string>;
   readonly runUris: Map<string, { readonly from: string; readonly to: string }>;
   readonly loggedModelIds: Map<string, string>;
+  /**
+   * Addresses at the target, of files, folders and logged models, that are not whole: no version is made of them, which
+   * would be signed for good without what is missing.
+   */
+  readonly unfinished: Set<string>;
   /** Numbers at the target by `name/number` at the source. */
   readonly versions: Map<string, string>;
   readonly report: ImportReport;
@@ -86,9 +92,29 @@ export async function goingOn(
     await work();
   } catch (error) {
     if (!isAppError(error) || FATAL.has(error.code)) throw error;
-    report.failures += 1;
-    if (report.failed.length < FAILURES_SHOWN_MAX) report.failed.push({ what, why: error.message });
+    noteFailure(report, what, error.message);
   }
+}
+
+/** Adds the files of one thing to the report, and those that its server did not send to its failures. */
+export function noteFiles(
+  { report, unfinished }: ImportState,
+  what: string,
+  address: string,
+  copied: CopiedFiles,
+): void {
+  report.artifacts.files += copied.files;
+  report.artifacts.sizeBytes += copied.sizeBytes;
+  report.artifacts.present += copied.present;
+  for (const { path, why } of copied.missing) {
+    unfinished.add(`${address}/${path}`);
+    noteFailure(report, `file ${path} of ${what}`, why);
+  }
+}
+
+function noteFailure(report: ImportReport, what: string, why: string): void {
+  report.failures += 1;
+  if (report.failed.length < FAILURES_SHOWN_MAX) report.failed.push({ what, why });
 }
 
 /** Tags as they are kept here: MLflow's own ones name runs by their ids, which are others now. */

@@ -14,7 +14,7 @@ const COPIES_MAX = 16;
 
 /**
  * Where the files of a version lie among what was copied: a logged model, a folder of a run, or another version.
- * @throws AppError `invalid_request` when they lie elsewhere
+ * @throws AppError `invalid_request` when they lie elsewhere, or not all of them were copied
  */
 export async function versionSource(state: ImportState, version: MlflowModelVersion): Promise<VersionSource> {
   const runId = state.runIds.get(version.run_id ?? '');
@@ -22,9 +22,10 @@ export async function versionSource(state: ImportState, version: MlflowModelVers
     const { source = '' } = from;
     const named = /^models:\/+(m-[^/]+)/.exec(source)?.[1];
     const loggedModelId = state.loggedModelIds.get(from.model_id || named || '');
-    if (loggedModelId !== undefined) return { source: `models:/${loggedModelId}`, runId, loggedModelId };
+    if (loggedModelId !== undefined)
+      return whole(state, { source: `models:/${loggedModelId}`, runId, loggedModelId });
     const path = pathInRun(state, source, from.run_id ?? '');
-    if (path !== undefined) return { ...path, loggedModelId: undefined };
+    if (path !== undefined) return whole(state, { ...path, loggedModelId: undefined });
     const [, name, number] = /^models:\/+(.+)\/(\d+)$/.exec(source) ?? [];
     if (name === undefined || number === undefined) break;
     const copied = state.versions.get(`${name}/${number}`);
@@ -41,6 +42,18 @@ export async function versionSource(state: ImportState, version: MlflowModelVers
     'invalid_request',
     `Its files lie at '${version.source}', in no run or logged model that was imported; import the experiment of its run too, or upload the files with millrace upload.`,
   );
+}
+
+/** Throws `invalid_request` when something of it is missing. */
+function whole(state: ImportState, from: VersionSource): VersionSource {
+  const { source } = from;
+  for (const part of state.unfinished)
+    if (part === source || part.startsWith(`${source}/`) || source.startsWith(`${part}/`))
+      throw new AppError(
+        'invalid_request',
+        'Some of its files could not be copied, as is said of its run or logged model; run the import again when they can be read.',
+      );
+  return from;
 }
 
 /** `runs:/ID/path`, or a path below the artifacts of some run that was imported. */

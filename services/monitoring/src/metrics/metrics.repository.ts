@@ -87,14 +87,21 @@ const rawSums = (grouping: Grouping): string => `
   left join monitoring.feedback f on f.inference_id = p.id and f.tenant = p.tenant and f.is_matched
   where ${RAW_WHERE} group by 1, 2, 3`;
 
-/** One row a group, with its bins as arrays. */
+/** One row a group, with its bins as texts, which are read several times as fast as arrays. */
 const asSketches = (bins: string): string => `
-  select version, stage, start, array_agg(key) as keys, array_agg(count) as counts from (${bins}) as b
-  group by 1, 2, 3`;
+  select version, stage, start, array_to_string(array_agg(key), ',') as keys,
+    array_to_string(array_agg(count), ',') as counts
+  from (${bins}) as b group by 1, 2, 3`;
 
+// by start there is hardly a bin to add to another, so that Postgres only hands them over
 const rolledBins = (grouping: Grouping): string =>
-  asSketches(`
-    select ${groupColumns('r', grouping)}, b.key, sum(b.count)::float8 as count
+  grouping.byStart
+    ? `
+    select ${groupColumns('r', grouping)}, array_to_string(r.latency_keys, ',') as keys,
+      array_to_string(r.latency_counts, ',') as counts
+    ${ROLLED} ${ROLLED_WHERE}`
+    : asSketches(`
+    select ${groupColumns('r', grouping)}, b.key, sum(b.count)::bigint as count
     ${ROLLED} cross join unnest(r.latency_keys, r.latency_counts) as b(key, count)
     ${ROLLED_WHERE} group by 1, 2, 3, 4`);
 
@@ -102,7 +109,7 @@ const rawBins = (grouping: Grouping): string =>
   asSketches(`
     select ${groupColumns('p', grouping)},
       ceil(ln(least(greatest(p.latency_ms, ${LATENCY_MIN_MS}), ${LATENCY_MAX_MS})) / ${LOG_GAMMA})::int as key,
-      count(*)::float8 as count
+      count(*) as count
     from monitoring.predictions p where ${RAW_WHERE} group by 1, 2, 3, 4`);
 
 const ROLLED_CONFIDENCES = `
@@ -116,7 +123,11 @@ const RAW_CONFIDENCES = `
   from monitoring.predictions p where p.confidence is not null and ${RAW_WHERE} group by 1`;
 
 type Statements = { readonly rolled: string; readonly raw: string };
-type Bins = Pick<MetricsSums, 'version' | 'stage' | 'start'> & { keys: number[]; counts: number[] };
+type Bins = Pick<MetricsSums, 'version' | 'stage' | 'start'> & {
+  /** Whole numbers with commas between them. */
+  keys: string;
+  counts: string;
+};
 
 async function read<Row extends object>(
   client: PoolClient,
@@ -160,6 +171,14 @@ function addSums(to: MetricsSums, more: MetricsSums): void {
   for (const name of SUMMED) to[name] += more[name];
 }
 
+function addBins(sketch: LatencySketch, { keys, counts }: Bins): void {
+  // roll-ups of verdicts alone have none
+  if (keys === '') return;
+  const numbers = counts.split(',');
+  for (const [index, key] of keys.split(',').entries())
+    addToSketch(sketch, Number(key), Number(numbers[index]));
+}
+
 function merged(rows: readonly MetricsSums[]): Map<string, MetricsSums> {
   const found = new Map<string, MetricsSums>();
   for (const row of rows) {
@@ -199,9 +218,7 @@ export function createMetricsRepository(database: Database): MetricsRepository {
         const statements = { rolled: rolledBins(grouping), raw: rawBins(grouping) };
         for (const bins of await read<Bins>(client, filter, segments, statements)) {
           const sketch = found.get(keyOf(bins))?.sketch;
-          if (sketch !== undefined)
-            for (const [index, key] of bins.keys.entries())
-              addToSketch(sketch, key, bins.counts[index] as number);
+          if (sketch !== undefined) addBins(sketch, bins);
         }
         return [...found.values()];
       }),

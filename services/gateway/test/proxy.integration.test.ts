@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sendThenRead } from '@millrace/testing';
 import type { Backend, Gateway } from './fixtures.ts';
 import { startBackend, startGateway } from './fixtures.ts';
 
@@ -18,7 +19,13 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (name === 'sse') events(response);
   else if (name === 'half') half(response);
   else if (name === 'down') download(response);
+  else if (request.url === '/model/refused') refuse(request, response);
   else record(request, response);
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse): void {
+  const body = '{"code":"unknown_field"}';
+  request.once('data', () => response.writeHead(400, { 'content-length': body.length }).end(body)).resume();
 }
 
 function half(response: ServerResponse): void {
@@ -120,6 +127,17 @@ describe('bodies', () => {
     for (let round = 0; round < 3; round++) expect(await refusedUpload(agent)).toBe(413);
     agent.destroy();
   });
+
+  test.each(['keep-alive', 'close'])(
+    'what a service refuses at once reaches who sends all before reading (connection: %s)',
+    async (connection) => {
+      const sent = { headers: { connection }, sizeBytes: 36 * MIB };
+      expect(await sendThenRead(`${gateway.origin}/model/refused`, sent)).toEqual({
+        status: 400,
+        body: '{"code":"unknown_field"}',
+      });
+    },
+  );
 
   test('a client that goes away half way ends the request behind', async () => {
     const before = aborted;

@@ -33,9 +33,10 @@ export function addBodyDiscard(app: FastifyInstance, bounds: DiscardBounds = dis
 const isClosedAfter = (reply: FastifyReply): boolean =>
   !reply.raw.shouldKeepAlive || reply.getHeader('connection') === 'close';
 
-function isBodyLeft({ complete, destroyed, headers }: IncomingMessage): boolean {
+/** Also one that has come and that nobody has read: it would hold up what follows on its connection. */
+function isBodyLeft({ readableEnded, destroyed, headers }: IncomingMessage): boolean {
   const hasBody = Number(headers['content-length'] ?? 0) > 0 || headers['transfer-encoding'] !== undefined;
-  return hasBody && !complete && !destroyed;
+  return hasBody && !readableEnded && !destroyed;
 }
 
 /** A piped or paused body would block its connection. Tells once whether it was over before the bounds were. */

@@ -108,13 +108,25 @@ function passBody(incoming: IncomingMessage, outgoing: ClientRequest): void {
     });
     if (!hasRoom) incoming.pause();
   };
+  const onEnd = (): void => void outgoing.end();
+  /** What is left waits for somebody to read it, or goes on to who reads it already. */
+  const stop = (): void => {
+    // a request that ends too early would leave its connection, which is kept, in the middle of a body
+    incoming.off('data', onData).off('end', onEnd);
+    if (incoming.readableEnded) return;
+    if (incoming.listenerCount('data') > 0) incoming.resume();
+    else incoming.pause();
+  };
   outgoing.on('drain', () => incoming.resume());
-  outgoing.once('close', () => {
-    incoming.off('data', onData);
-    if (!incoming.complete) incoming.pause();
+  outgoing.once('response', (response) => {
+    if (outgoing.writableEnded) return;
+    // who answers before all came wants no more, and Node tells of no room once there is an answer
+    stop();
+    response.once('end', () => outgoing.destroy());
   });
+  outgoing.once('close', stop);
   incoming.on('data', onData);
-  incoming.once('end', () => outgoing.end());
+  incoming.once('end', onEnd);
 }
 
 /** Counts a body of unknown length and breaks the request off when it is over the bound. */

@@ -6,6 +6,9 @@ import type { Step } from './steps.ts';
 const WORKER_LINES_MIN = 90;
 const EXPORT_LINES_MIN = 95;
 
+/** Beside jest, some of whose tests measure time, pytest takes what is left of the machine. */
+const NICENESS = 10;
+
 type Suite = {
   name: string;
   environment: 'training' | 'conversion' | 'analysis' | 'torch' | 'dev';
@@ -101,6 +104,7 @@ export function pythonSteps(
       command: python,
       args: ['-m', 'pytest', '-q', ...suite.folders, ...(withCoverage && suite.linesMin ? coverage : [])],
       env,
+      niceness: NICENESS,
       closingLine: /\d+ (passed|failed|error).* in [\d.]+/,
     };
     if (!withCoverage || !suite.stricter) return [run];

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, setPriority } from 'node:os';
 import { REPOSITORY_ROOT } from '@millrace/embedded';
 import { duration } from './format.ts';
 
@@ -13,6 +13,8 @@ export type Step = {
   command: string;
   args: readonly string[];
   env?: NodeJS.ProcessEnv;
+  /** Of the command and all that it starts, as `nice` counts: of two that want a core, the one with less gets it. */
+  niceness?: number;
   /** Finds the runner's closing line in its output, for the summary. */
   closingLine?: RegExp;
   /** Told each line of output. */
@@ -104,6 +106,7 @@ async function runStep(step: Step, signal: AbortSignal, printer: Printer): Promi
     env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}), ...step.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  if (step.niceness !== undefined && child.pid !== undefined) setPriority(child.pid, step.niceness);
   const end = (): boolean => child.kill('SIGTERM');
   signal.addEventListener('abort', end, { once: true });
   const passOn = (from: NodeJS.ReadableStream, to: NodeJS.WriteStream): void => {

@@ -24,7 +24,8 @@ describe('readAhead', () => {
 
   it('leaves a piece as it is while the next is looked at', async () => {
     const { content, file } = await fileOf(6 * MIB);
-    let [at, before] = [0, Buffer.alloc(0)];
+    let at = 0;
+    let before: Buffer = Buffer.alloc(0);
     for await (const piece of readAhead(file, content.length)) {
       // long enough for the read of the piece behind this one to end
       await file.stat();

@@ -37,7 +37,8 @@ async function generate(): Promise<void> {
   await writeObservability(root);
   // `tests/deploy` makes the environment and compares
   if (existsSync(environments.kubernetes)) await writeKustomize(root);
-  else say('k8s/ was left as it was: the environment "kubernetes" is not set up (npm run env -- kubernetes).');
+  else
+    say('k8s/ was left as it was: the environment "kubernetes" is not set up (npm run env -- kubernetes).');
 }
 
 /** One schema file for each event, and one for each other shape of jobs and telemetry. */

@@ -59,7 +59,19 @@ function describeNumbers(column: FeatureColumn, bins: number): NumberReference {
     { length: GRID_STEPS + 1 },
     (_, i) => sorted[Math.round((i * (sorted.length - 1)) / GRID_STEPS)] as number,
   );
-  return { name, kind: 'number', precision, edges, counts: [...counts], means, nulls, min, max, deviation, grid };
+  return {
+    name,
+    kind: 'number',
+    precision,
+    edges,
+    counts: [...counts],
+    means,
+    nulls,
+    min,
+    max,
+    deviation,
+    grid,
+  };
 }
 
 /** Mean of sorted values, between the smallest and the largest whatever rounding does. */

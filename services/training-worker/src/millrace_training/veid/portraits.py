@@ -28,7 +28,7 @@ SPREAD = 1.35
 """Of the traits; at 64 pixels many differences of real faces would be less than one pixel."""
 
 CUT_SHIFT, CUT_SCALE, CUT_ROLL = 0.12, 0.12, 0.14
-"""How far a portrait is cut from the middle (half heads), too large or small (share), and turned (radians)."""
+"""How far a portrait is cut off the middle (half heads), too large or small (share), turned (radians)."""
 
 SCHEMA = {
     'task': 'verification',
@@ -61,7 +61,7 @@ def sampler(split: str, seed: int, views: int) -> Callable[[int], Sample]:
 
 
 def _cut(view: View, rng: np.random.Generator) -> View:
-    """`view` as somebody cut it out: neither a hand nor a detector is exact, and pixels do not lie on pixels."""
+    """`view` as somebody cut it out: neither a hand nor a detector is exact, no pixel lies on its like."""
     x, y, scale, roll = rng.uniform(-1, 1, 4)
     return replace(
         view,

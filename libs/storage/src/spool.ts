@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +9,10 @@ import { AppError } from '@millrace/contracts';
 
 /** Uploads up to this size are hashed in memory, larger ones in a file. */
 export const SPOOL_MEMORY_BYTES = 4 * 1024 * 1024;
+
+/** Of Linux, open(2): the path names the folder whose file system holds the file. Node has no name for it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+const WITHOUT_UNNAMED: ReadonlySet<string> = new Set(['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL']);
 
 /** Bytes whose digest is known and that nobody else changes, ready to be read in parts. */
 export type KnownBytes = {
@@ -83,12 +88,22 @@ export async function spoolStream(
   };
 }
 
+/** A file without a name: it goes with the process, however and whenever that ends. */
 async function openSpool(folder: string): Promise<FileHandle> {
+  if (process.platform === 'linux') {
+    const unnamed = await open(folder, O_TMPFILE | constants.O_RDWR, 0o600).catch(refusal);
+    if (unnamed !== null) return unnamed;
+  }
   const path = join(folder, `millrace-spool-${randomUUID()}`);
   const handle = await open(path, 'wx+', 0o600);
-  // without a name it goes with the process, however that ends
   await unlink(path);
   return handle;
+}
+
+/** Null for a file system (or an older kernel) that makes no files without a name; throws what else is wrong. */
+function refusal(error: NodeJS.ErrnoException): null {
+  if (error.code !== undefined && WITHOUT_UNNAMED.has(error.code)) return null;
+  throw error;
 }
 
 async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AppError } from '@millrace/contracts';
@@ -90,7 +90,7 @@ export async function spoolStream(
 
 /** A file without a name: it goes with the process, however and whenever that ends. */
 async function openSpool(folder: string): Promise<FileHandle> {
-  if (process.platform === 'linux') {
+  if (platform() === 'linux') {
     const unnamed = await open(folder, O_TMPFILE | constants.O_RDWR, 0o600).catch(refusal);
     if (unnamed !== null) return unnamed;
   }
